@@ -1,0 +1,28 @@
+"""What can go wrong that a user can mend. Every message says what came, what was expected and what to do."""
+
+
+class SavsError(Exception):
+    """Base of every error that `savs` raises on purpose."""
+
+
+class DataError(SavsError):
+    """A data file, a row or a piece of media cannot be used as it is.
+
+    `location` names the file and the line or index, when they are known.
+    """
+
+    def __init__(self, message: str, *, location: str | None = None) -> None:
+        super().__init__(f"{location}: {message}" if location else message)
+        self.location = location
+
+
+class BackboneError(SavsError):
+    """A model cannot be loaded, or has no attention heads that can be read."""
+
+
+class SpecMismatchError(SavsError):
+    """Features or a classifier come from another backbone than the one at hand."""
+
+
+class OutputExistsError(SavsError):
+    """A result would overwrite one that is already there."""
