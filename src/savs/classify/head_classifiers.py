@@ -1,0 +1,237 @@
+"""How one head classifies: four rules, each fitted for many heads at once, no head knowing of another.
+
+A rule turns labelled features into `FittedHeads`, and can say how it would have decided on each of those examples
+had it not seen it (`leave_one_out`). It ranks nothing and combines nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from typing_extensions import override
+
+from savs.classify.similarity import Float, Index, class_means, inner_products, leave_one_out_cosines, normalise
+
+
+class FittedHeads(ABC):
+    """Heads that are ready to classify."""
+
+    @abstractmethod
+    def decide(self, z: Float) -> Float:
+        """Score each class: `[n_samples, n_heads, head_dim]` -> `[n_samples, n_heads, n_classes]`, highest wins."""
+
+
+@dataclass(frozen=True)
+class LinearHeads(FittedHeads):
+    """Scores that are linear in the feature's direction: `z / |z| . weights + bias`.
+
+    Attributes:
+        weights: `[n_classes, n_heads, head_dim]`.
+        bias: `[n_classes, n_heads]`.
+    """
+
+    weights: Float
+    bias: Float
+
+    @override
+    def decide(self, z: Float) -> Float:
+        return inner_products(normalise(z), self.weights) + self.bias.T
+
+
+@dataclass(frozen=True)
+class NeighbourHeads(FittedHeads):
+    """The share of each class among the nearest stored examples.
+
+    Attributes:
+        shots: `[n_shots, n_heads, head_dim]`, of length one.
+        targets: `[n_shots]` class indices.
+        n_neighbours: how many nearest examples are asked.
+    """
+
+    shots: Float
+    targets: Index
+    n_neighbours: int
+
+    @override
+    def decide(self, z: Float) -> Float:
+        return _neighbour_shares(inner_products(normalise(z), self.shots), self.targets, self.n_neighbours)
+
+
+class HeadClassifier(ABC):
+    """A rule by which a single head tells classes apart.
+
+    Attributes:
+        temperature: softmax(score / temperature) makes scores into probabilities.
+    """
+
+    temperature: ClassVar[float]
+
+    @abstractmethod
+    def fit(self, z: Float, y: Index, n_classes: int) -> FittedHeads:
+        """Fit every head on `z` `[n_samples, n_heads, head_dim]` with class indices `y` `[n_samples]`."""
+
+    def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
+        """What `fit(all but i).decide(i)` gives for each i, in closed form: `[n_samples, n_heads, n_classes]`.
+
+        Raises:
+            ValueError: the rule has no closed form.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no closed leave-one-out form; use scored_on='cross_validation' instead"
+        )
+
+
+class Centroid(HeadClassifier):
+    """Nearest class mean by cosine (arXiv 2412.00142, section 3). Temperature from CALM (arXiv 2602.07077)."""
+
+    temperature = 0.07
+
+    @override
+    def fit(self, z: Float, y: Index, n_classes: int) -> LinearHeads:
+        means = class_means(z, y, n_classes)
+        return LinearHeads(weights=normalise(means), bias=np.zeros(means.shape[:2]))
+
+    @override
+    def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
+        return leave_one_out_cosines(z, y, class_means(z, y, n_classes))
+
+
+class GaussianDiscriminant(HeadClassifier):
+    """Gaussians with one covariance for all classes, on unit-length features (HEC-V, arXiv 2603.24181).
+
+    With within-class scatter `W`, `N` examples and `S = W / (N - 1)`, the precision is
+    `P = head_dim * inverse(W + shrinkage * tr(S) * I)` and the score of a class is
+    `-1/2 (x - mu)^T P (x - mu) + log prior`. The part that all classes share cancels in every comparison and in
+    the softmax, which leaves a score linear in x: nothing but one vector and one number a class is kept.
+    """
+
+    temperature = 10.0
+    shrinkage = 1.0
+
+    @override
+    def fit(self, z: Float, y: Index, n_classes: int) -> LinearHeads:
+        x, means, eigenvalues, basis = self._spectrum(z, y, n_classes)
+        ridge = self.shrinkage * eigenvalues.sum(axis=-1, keepdims=True) / (len(y) - 1)
+        rotated = _rotate(means, basis)
+        scaled = rotated * _reciprocal(eigenvalues + ridge) * _head_sizes(x)[:, None]
+        prior = np.log(np.bincount(y, minlength=n_classes) / len(y))
+        return LinearHeads(
+            weights=np.einsum("chk,hdk->chd", scaled, basis),
+            bias=prior[:, None] - 0.5 * np.einsum("chk,chk->ch", rotated, scaled),
+        )
+
+    @override
+    def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
+        """Without example i of class c, `W' = W - a v v^T`, with `v = x_i - mu_c` and `a = n_c / (n_c - 1)`.
+
+        In the eigenbasis of `W` the ridge stays diagonal whatever its size, and Sherman-Morrison takes the rank-one
+        part, so that one decomposition a head serves all examples.
+        """
+        x, means, eigenvalues, basis = self._spectrum(z, y, n_classes)
+        size = _head_sizes(x)
+        count = np.bincount(y, minlength=n_classes)
+        a = (count / (count - 1.0))[y][:, None]
+
+        x, means = _rotate(x, basis), _rotate(means, basis)
+        v = x - means[y]
+        trace = eigenvalues.sum(axis=-1) - a * np.einsum("nhk,nhk->nh", v, v)
+        ridge = self.shrinkage * np.maximum(trace, 0.0) / (len(y) - 2)
+        inverse = _reciprocal(eigenvalues + ridge[:, :, None])
+
+        weighted_v = inverse * v
+        s = np.einsum("nhk,nhk->nh", weighted_v, v)
+        shrink = _reciprocal(1.0 - a * s)
+        along_v = np.einsum("nhk,nhk->nh", weighted_v, x)[:, :, None] - inner_products(weighted_v, means)
+        distance = (
+            np.einsum("nhk,nhk->nh", inverse * x, x)[:, :, None]
+            - 2.0 * inner_products(inverse * x, means)
+            + inner_products(inverse, means**2)
+            + (a * shrink)[:, :, None] * along_v**2
+        )
+        rows = np.arange(len(y))
+        distance[rows, :, y] = a**2 * s * shrink
+
+        remaining = np.tile(count, (len(y), 1)).astype(np.float64)
+        remaining[rows, y] -= 1.0
+        return np.asarray(-0.5 * size[:, None] * distance + np.log(remaining / (len(y) - 1.0))[:, None, :])
+
+    def _spectrum(self, z: Float, y: Index, n_classes: int) -> tuple[Float, Float, Float, Float]:
+        """Unit features, class means, and the eigenvalues `[n_heads, k]` and eigenvectors of the scatter."""
+        x = normalise(z)
+        means = class_means(x, y, n_classes)
+        residual = (x - means[y]).transpose(1, 0, 2)
+        eigenvalues, basis = np.linalg.eigh(residual.transpose(0, 2, 1) @ residual)
+        return x, means, np.maximum(eigenvalues, 0.0), basis
+
+
+class NearestNeighbours(HeadClassifier):
+    """Share of the classes among the nearest examples by cosine (arXiv 2412.00142, table 3a)."""
+
+    temperature = 1.0
+    n_neighbours = 5
+
+    @override
+    def fit(self, z: Float, y: Index, n_classes: int) -> NeighbourHeads:
+        return NeighbourHeads(shots=normalise(z), targets=y, n_neighbours=min(self.n_neighbours, len(y)))
+
+    @override
+    def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
+        unit = normalise(z)
+        similarity = inner_products(unit, unit)
+        rows = np.arange(len(y))
+        similarity[rows, :, rows] = -np.inf
+        return _neighbour_shares(similarity, y, min(self.n_neighbours, len(y) - 1))
+
+
+class LinearProbe(HeadClassifier):
+    """Logistic regression on each head's unit-length features (arXiv 2412.00142, table 3a)."""
+
+    temperature = 1.0
+    inverse_regularisation = 10.0
+
+    @override
+    def fit(self, z: Float, y: Index, n_classes: int) -> LinearHeads:
+        unit = normalise(z)
+        weights = np.zeros((n_classes, z.shape[1], z.shape[2]))
+        bias = np.zeros((n_classes, z.shape[1]))
+        for head in range(z.shape[1]):
+            probe = LogisticRegression(C=self.inverse_regularisation, max_iter=1000).fit(unit[:, head], y)
+            if n_classes == 2:  # scikit-learn keeps one row for two classes
+                weights[1, head], bias[1, head] = probe.coef_[0], probe.intercept_[0]
+            else:
+                weights[:, head], bias[:, head] = probe.coef_, probe.intercept_
+        return LinearHeads(weights=weights, bias=bias)
+
+
+HEAD_CLASSIFIERS: dict[str, HeadClassifier] = {
+    "centroid": Centroid(),
+    "gda": GaussianDiscriminant(),
+    "knn": NearestNeighbours(),
+    "linear": LinearProbe(),
+}
+
+
+def _rotate(vectors: Float, basis: Float) -> Float:
+    """Coordinates of `[m, n_heads, head_dim]` in each head's basis `[n_heads, head_dim, k]`."""
+    return np.asarray((vectors.transpose(1, 0, 2) @ basis).transpose(1, 0, 2))
+
+
+def _reciprocal(values: Float) -> Float:
+    """1 / x, and zero where x is zero: a direction without any variance carries no weight, as in a pseudo-inverse."""
+    inverse: Float = np.divide(1.0, values, out=np.zeros_like(values), where=values > np.finfo(np.float64).tiny)
+    return inverse
+
+
+def _head_sizes(x: Float) -> Float:
+    """`[n_heads]` widths without the zero padding of narrower heads."""
+    return np.asarray(np.any(x != 0, axis=0).sum(axis=-1), dtype=np.float64)
+
+
+def _neighbour_shares(similarity: Float, targets: Index, k: int) -> Float:
+    """Class shares among the k most similar shots: `[n, n_heads, n_shots]` -> `[n, n_heads, n_classes]`."""
+    nearest = np.argsort(-similarity, axis=-1, kind="stable")[..., :k]
+    return np.asarray((targets[nearest][..., None] == np.arange(targets.max() + 1)).mean(axis=-2))
