@@ -1,0 +1,226 @@
+"""How far a measured score can be trusted: intervals for proportions, for groups and for repeated draws of the shots.
+
+Knows arrays of right and wrong only: no example, no prediction, no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+FloatArray = NDArray[np.float64]
+
+#: Resamples of a bootstrap: the 2.5 % tail then rests on fifty of them.
+N_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, the interval around it, and how the interval was found."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    confidence: float = 0.95
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def wilson_interval(n_right: int, n: int, *, confidence: float = 0.95, method: str = "Wilson") -> Interval:
+    """The score interval of a proportion (Wilson 1927), which stays inside [0, 1] and has width at 0 and at 1."""
+    result = stats.binomtest(n_right, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return Interval(n_right / n, float(result.low), float(result.high), method, confidence)
+
+
+def clustered_interval(
+    n_right: ArrayLike, sizes: ArrayLike, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> Interval:
+    """The share of points won when points come in clusters that stand or fall together.
+
+    Whole clusters are resampled, so two hundred points in fifty clusters are not taken for two hundred
+    independent ones. Where every cluster is all right or every one all wrong, resampling has nothing to tell
+    and Wilson over clusters takes its place; a single cluster says nothing of its spread and gets [0, 1].
+
+    Args:
+        n_right: `[n_clusters]` points won in each cluster.
+        sizes: `[n_clusters]` points to be won in each cluster.
+        confidence: of the interval.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    won, to_win = np.asarray(n_right, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    value, n_clusters = float(won.sum() / to_win.sum()), len(won)
+    if value in (0.0, 1.0):
+        return wilson_interval(int(value) * n_clusters, n_clusters, confidence=confidence, method="Wilson over groups")
+    if n_clusters < 2:
+        return Interval(value, 0.0, 1.0, "none: a single group", confidence)
+
+    def share(won: FloatArray, to_win: FloatArray, axis: int) -> FloatArray:
+        return np.asarray(won.sum(axis=axis) / to_win.sum(axis=axis))
+
+    low, high = _percentiles((won, to_win), share, paired=True, confidence=confidence, n=n_resamples, seed=seed)
+    return Interval(value, low, high, "bootstrap over groups", confidence)
+
+
+def two_sample_interval(
+    positive: ArrayLike,
+    negative: ArrayLike,
+    statistic: Callable[[FloatArray, FloatArray], float],
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """A statistic of two samples, each resampled by itself so that neither ever runs empty.
+
+    Args:
+        positive: `[n_positive]` values of the one class.
+        negative: `[n_negative]` values of the other.
+        statistic: of `positive` and `negative`.
+        confidence: of the interval.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    samples = np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
+    value = float(statistic(*samples))
+    if min(len(sample) for sample in samples) < 2:
+        return Interval(value, 0.0, 1.0, "none: a class with a single example", confidence)
+    low, high = _percentiles(samples, statistic, paired=False, confidence=confidence, n=n_resamples, seed=seed)
+    return Interval(value, low, high, "bootstrap over examples within each class", confidence)
+
+
+def draws_interval(
+    correct: ArrayLike, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> Interval:
+    """Mean accuracy over draws of the shots, with an interval for new shots and new test examples at once.
+
+    Every draw is tested on the same examples, so draws and examples are crossed: each resample takes examples
+    with replacement and, independently, draws with replacement (the pigeonhole bootstrap, Owen 2007, Annals of
+    Applied Statistics 1(2)). A resample takes one draw less than there are, since resampling all of a handful
+    understates how much they differ (McCarthy and Snowden 1985). Three draws remain few: where accuracy differs
+    much between draws the interval is still too narrow, and more draws are the remedy. With a single draw only
+    the examples vary, and the method says so. Where no answer is wrong, or none right, Wilson over examples
+    takes its place.
+
+    Args:
+        correct: `[n_draws, n_examples]`, whether each example was answered rightly in each draw.
+        confidence: of the interval.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: `correct` is not two-dimensional, is empty, or holds something else than 0 and 1.
+    """
+    right = _draws(correct, name="correct")
+    n_draws, n_examples = right.shape
+    value = float(right.mean())
+    if value in (0.0, 1.0):
+        return wilson_interval(
+            int(value) * n_examples, n_examples, confidence=confidence, method="Wilson over examples"
+        )
+    low, high = _crossed_percentiles(right, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    return Interval(value, low, high, _crossed_name(n_draws), confidence)
+
+
+def paired_difference(
+    correct_a: ArrayLike,
+    correct_b: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """How much more accurate method a is than method b, on the same examples and the same draws.
+
+    The pairs are resampled as in `draws_interval`. A method that does not depend on the draw, such as
+    zero-shot, may be given as one draw `[1, n_examples]`.
+
+    Args:
+        correct_a: `[n_draws, n_examples]`, whether a was right.
+        correct_b: `[n_draws, n_examples]`, whether b was right, rows and columns in a's order.
+        confidence: of the interval.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: either is not an array of 0 and 1 as in `draws_interval`, or the shapes do not fit.
+    """
+    a, b = _draws(correct_a, name="correct_a"), _draws(correct_b, name="correct_b")
+    fits = a.shape[1] == b.shape[1] and (a.shape[0] == b.shape[0] or 1 in (a.shape[0], b.shape[0]))
+    if not fits:
+        raise ValueError(f"paired methods need the same draws and examples; got shapes {a.shape} and {b.shape}")
+    difference = a - b
+    low, high = _crossed_percentiles(difference, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    return Interval(float(difference.mean()), low, high, f"paired {_crossed_name(len(difference))}", confidence)
+
+
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
+    """Exact two-sided p-value that two methods are equally often right on the same examples (McNemar 1947).
+
+    Only the examples that one method has right and the other wrong count; without any the p-value is 1.
+
+    Args:
+        correct_a: `[n_examples]`, whether a was right.
+        correct_b: `[n_examples]`, whether b was right, in the same order.
+
+    Raises:
+        ValueError: the two are not vectors of one length.
+    """
+    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"McNemar's test needs two vectors of one length; got shapes {a.shape} and {b.shape}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def _percentiles(
+    samples: tuple[FloatArray, ...],
+    statistic: Callable[..., FloatArray | float],
+    *,
+    paired: bool,
+    confidence: float,
+    n: int,
+    seed: int,
+) -> tuple[float, float]:
+    result = stats.bootstrap(
+        samples,
+        statistic,
+        paired=paired,
+        n_resamples=n,
+        batch=100,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _crossed_percentiles(values: FloatArray, *, confidence: float, n_resamples: int, seed: int) -> tuple[float, float]:
+    n_draws, n_examples = values.shape
+    n_taken = max(1, n_draws - 1)
+    rng = np.random.default_rng(seed)
+    means = np.empty(n_resamples)
+    for i in range(n_resamples):
+        of_draws = values[rng.integers(n_draws, size=n_taken)].mean(axis=0)
+        means[i] = of_draws[rng.integers(n_examples, size=n_examples)].mean()
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _crossed_name(n_draws: int) -> str:
+    return f"bootstrap over {n_draws} draws and examples" if n_draws > 1 else "bootstrap over examples, one draw"
+
+
+def _draws(correct: ArrayLike, *, name: str) -> FloatArray:
+    right = np.asarray(correct, dtype=np.float64)
+    if right.ndim != 2 or right.size == 0:
+        raise ValueError(f"{name} must be a non-empty [n_draws, n_examples] array, got shape {right.shape}")
+    if not np.isin(right, (0.0, 1.0)).all():
+        raise ValueError(f"{name} must hold only right (1) and wrong (0)")
+    return right

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from savs.intervals import (
+    clustered_interval,
+    draws_interval,
+    mcnemar,
+    paired_difference,
+    two_sample_interval,
+    wilson_interval,
+)
+
+
+def test_wilson_has_width_where_nothing_is_wrong():
+    interval = wilson_interval(30, 30)
+    assert (interval.value, interval.high) == (1.0, 1.0)
+    assert interval.low == pytest.approx(30 / (30 + stats.norm.ppf(0.975) ** 2))  # closed form at n right of n
+
+
+def test_clusters_of_one_agree_with_the_binomial():
+    right = np.repeat([1, 0], [140, 60])
+    interval, plain = clustered_interval(right, np.ones(200)), wilson_interval(140, 200)
+    assert interval.value == 0.7
+    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high), abs=0.01)
+
+
+def test_clusters_weigh_by_their_size():
+    assert clustered_interval([1, 0, 9], [1, 1, 18]).value == 0.5
+
+
+def test_clusters_that_are_all_right_or_single_tell_little():
+    perfect = clustered_interval([4] * 10, [4] * 10)
+    assert (perfect.value, perfect.low) == (1.0, wilson_interval(10, 10).low)
+    assert perfect.method == "Wilson over groups"
+    single = clustered_interval([3], [4])
+    assert (single.value, single.low, single.high) == (0.75, 0.0, 1.0)
+
+
+def test_two_samples_need_two_of_each():
+    difference = two_sample_interval([1.0, 2.0, 3.0], [0.0, 0.5], lambda a, b: float(a.mean() - b.mean()))
+    assert difference.value == 1.75
+    assert 0.5 <= difference.low < 1.75 < difference.high <= 3.0
+    alone = two_sample_interval([1.0], [0.0, 0.5], lambda a, b: float(a.mean() > b.mean()))
+    assert (alone.low, alone.high) == (0.0, 1.0)
+
+
+def simulate(rng, n_draws, n_examples, spread):
+    """Right and wrong where examples differ in difficulty and draws differ by `spread` in log odds."""
+    difficulty = rng.normal(1.5, 1.5, n_examples)
+    of_draw = rng.normal(0, spread, (n_draws, 1))
+    return rng.random((n_draws, n_examples)) < 1 / (1 + np.exp(-(difficulty + of_draw)))
+
+
+def coverage(n_draws, spread, interval):
+    rng = np.random.default_rng(0)
+    truth = simulate(rng, 1000, 1000, spread).mean()
+    found = [interval(simulate(rng, n_draws, 100, spread)) for _ in range(150)]
+    return np.mean([low <= truth <= high for low, high in found])
+
+
+def crossed(right):
+    interval = draws_interval(right, n_resamples=200)
+    return interval.low, interval.high
+
+
+def pooled(right):
+    """The mistake to avoid: taking the answers of all draws for independent examples."""
+    interval = wilson_interval(int(right.sum()), right.size)
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_the_interval_over_draws_covers_the_truth_about_as_often_as_it_says(spread):
+    assert coverage(5, spread, crossed) >= 0.9
+    assert coverage(5, spread, pooled) < 0.85, "negative control"
+
+
+def test_the_draws_interval_counts_both_draws_and_examples():
+    rng = np.random.default_rng(0)
+    same = np.tile(rng.random(200) < 0.8, (5, 1))
+    only_examples = draws_interval(same)
+    one = wilson_interval(int(same[0].sum()), 200)
+    assert (only_examples.low, only_examples.high) == pytest.approx((one.low, one.high), abs=0.012)
+    shares = np.linspace(0.6, 1.0, 5)
+    differing = np.array([rng.permutation(200) < 200 * share for share in shares])
+    assert draws_interval(differing).value == pytest.approx(0.8)
+    wide = draws_interval(differing)
+    assert wide.high - wide.low > 1.5 * (only_examples.high - only_examples.low)
+
+
+def test_draws_are_deterministic_by_seed():
+    right = simulate(np.random.default_rng(1), 3, 80, 0.3)
+    assert draws_interval(right, seed=4) == draws_interval(right, seed=4)
+    assert draws_interval(right, seed=4) != draws_interval(right, seed=5)
+
+
+def test_all_right_in_every_draw_is_not_certainty():
+    interval = draws_interval(np.ones((3, 50), dtype=bool))
+    assert (interval.value, interval.low) == (1.0, wilson_interval(50, 50).low)
+
+
+def test_one_draw_says_that_it_is_one():
+    assert draws_interval([[True, False, True]]).method == "bootstrap over examples, one draw"
+
+
+@pytest.mark.parametrize("wrong", [[1, 0], [[0.5, 1.0]], np.empty((0, 3)), np.empty((3, 0))])
+def test_what_is_not_draws_by_examples_is_refused(wrong):
+    with pytest.raises(ValueError, match="correct"):
+        draws_interval(wrong)
+
+
+def test_a_paired_difference_is_tighter_than_two_separate_intervals():
+    rng = np.random.default_rng(2)
+    a = rng.random((3, 300)) < 0.8
+    b = a.copy()
+    b[:, :15] = False  # b is a with some examples lost, so the difference has one sign
+    difference = paired_difference(a, b)
+    assert difference.value == pytest.approx(a.mean() - b.mean())
+    assert 0 < difference.low < difference.value < difference.high
+    assert draws_interval(a).low < draws_interval(b).high, "unpaired, the two would not be told apart"
+    mirrored = paired_difference(b, a)
+    assert (mirrored.value, mirrored.low) == pytest.approx((-difference.value, -difference.high))
+
+
+def test_a_method_without_draws_is_compared_to_each_draw():
+    a, b = np.array([[1, 1, 0, 1], [1, 0, 0, 1]]), np.array([[1, 0, 0, 0]])
+    assert paired_difference(a, b).value == (5 / 8) - (1 / 4)
+    with pytest.raises(ValueError, match=r"\(2, 4\) and \(3, 4\)"):
+        paired_difference(a, np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="same draws and examples"):
+        paired_difference(a, np.zeros((2, 5)))
+
+
+def test_mcnemar_by_hand():
+    # a alone is right five times, b alone never: two tails of (1/2)^5
+    a, b = [1] * 8 + [0] * 2, [1] * 3 + [0] * 7
+    assert mcnemar(a, b) == pytest.approx(2 / 32)
+    assert mcnemar(b, a) == mcnemar(a, b)
+    assert mcnemar(a, a) == 1.0
+    with pytest.raises(ValueError, match="one length"):
+        mcnemar([1, 0], [1])
