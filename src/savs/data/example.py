@@ -36,6 +36,7 @@ class Example:
         group: examples that are scored together (2 x 2 groups, pairs) share a group.
         choices: the option texts of a multiple-choice question, in order A, B, C, ...
         location: the file and line or index it was read from, for messages.
+        split: the part of the data set it belongs to (a subtask, a category), scored by itself too.
     """
 
     id: str
@@ -45,3 +46,4 @@ class Example:
     group: str | None = None
     choices: tuple[str, ...] | None = None
     location: str | None = None
+    split: str | None = None

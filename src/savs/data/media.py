@@ -1,0 +1,227 @@
+"""Images and videos: open them, check that they can be read, name them by their content.
+
+Knows no task, no data file and no model: what comes out are plain RGB PIL images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from savs.data.example import Media
+from savs.data.video import SUFFIXES as VIDEO_SUFFIXES
+from savs.data.video import first_video_frame, spread, video_frames
+from savs.errors import DataError
+
+#: The largest image that is opened: 8,000 x 8,000. Decoding it takes at most half a gigabyte.
+MAX_PIXELS = 64_000_000
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .gif .heic .jfif .jpeg .jpg .jp2 .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+)
+
+_ANIMATED_FORMATS = ("GIF", "PNG", "WEBP")
+_UNTIMED_FRAME_MS = 100.0
+_EXIF_ORIENTATION = 0x0112
+
+
+def open_image(media: Media) -> Image.Image:
+    """Decode one image as every model is shown it: RGB, upright, nothing transparent.
+
+    The EXIF orientation is applied; transparency lies on white; 16-bit grey is scaled to 8 bits; CMYK is converted
+    without its colour profile, as the processors of the models do; of an animation the first frame is taken.
+
+    Raises:
+        DataError: the file is missing, damaged, no image, or a video, or has more than `MAX_PIXELS`.
+    """
+    with _opened(media) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def sample_frames(media: Media, n: int) -> list[Image.Image]:
+    """`n` frames of a video or an animated image, evenly spaced in time, in order, as RGB images.
+
+    The video is cut into `n` spans of equal duration and the frame that is showing at the middle of each is taken, so
+    a video with fewer than `n` frames repeats some: the result always has `n`.
+
+    Raises:
+        DataError: the video is missing, damaged or empty, or PyAV is not installed.
+        ValueError: `n` is below one.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1 frame, got {n}")
+    if media.kind == "video" and not _is_animation(media):
+        with _readable(media):
+            return video_frames(media.source, n, MAX_PIXELS)
+    with _opened(media, moving=True) as image:
+        starts = [0.0]
+        for frame in range(getattr(image, "n_frames", 1)):
+            image.seek(frame)
+            starts.append(starts[-1] + (image.info.get("duration") or _UNTIMED_FRAME_MS))
+        chosen = spread(starts[:-1], end=starts[-1], n=n)
+        frames = {}
+        for frame in sorted(set(chosen)):
+            image.seek(frame)
+            frames[frame] = _to_rgb(image)
+        return [frames[frame] for frame in chosen]
+
+
+def verify(media: Media) -> None:
+    """Check that the media can be read: an image is decoded to its end, of a video the first frame.
+
+    Cheaper than `open_image`: JPEG files are decoded at an eighth of their size, which still reads every byte.
+
+    Raises:
+        DataError: as `open_image` and `sample_frames`.
+    """
+    if media.kind == "video" and not _is_animation(media):
+        with _readable(media):
+            first_video_frame(media.source, MAX_PIXELS)
+        return
+    with _opened(media, moving=media.kind == "video") as image:
+        image.draft("L", (1, 1))
+        image.load()
+
+
+def content_key(media: Media) -> str:
+    """The sha256 of what the media shows, in hex: equal keys mean equal input, wherever it is stored.
+
+    Over the bytes of a file, or of encoded bytes in memory; over mode, size, palette, transparency, orientation and
+    pixels of a decoded image. It does not hold the media's kind: a GIF has one key as an image and as a video.
+    """
+    source = media.source
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    if isinstance(source, Path):
+        with _readable(media), source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    palette = source.getpalette() if source.mode in ("P", "PA") else None
+    look = (source.mode, source.size, palette, repr(source.info.get("transparency")), _orientation(source))
+    digest = hashlib.sha256(json.dumps(look).encode())
+    digest.update(source.tobytes())
+    return digest.hexdigest()
+
+
+def guess_kind(name: str) -> Literal["image", "video"] | None:
+    """What a file name's suffix says: "image", "video", or None where it says neither."""
+    suffix = Path(name).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return "image" if suffix in IMAGE_SUFFIXES else None
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _is_animation(media: Media) -> bool:
+    """Whether a video is one that Pillow reads: an animated GIF, PNG or WebP, known by content."""
+    if isinstance(media.source, Image.Image):
+        return True
+    with _readable(media), _stream(media.source) as stream:
+        try:
+            Image.open(stream, formats=_ANIMATED_FORMATS).close()
+        except Image.DecompressionBombError:
+            return True
+        except (OSError, SyntaxError, ValueError):
+            return False
+        return True
+
+
+@contextmanager
+def _stream(source: Path | bytes) -> Iterator[IO[bytes]]:
+    with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        yield stream
+
+
+@contextmanager
+def _readable(media: Media) -> Iterator[None]:
+    """Say what is wrong with a file that cannot even be opened."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {media}; check the path, or say where the media lie (image root)") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{media} is a folder; expected one {media.kind} file") from error
+    except PermissionError as error:
+        raise DataError(f"{media} may not be read; give yourself permission to read it") from error
+
+
+@contextmanager
+def _opened(media: Media, *, moving: bool = False) -> Iterator[Image.Image]:
+    """The PIL image of `media`, not yet decoded; whatever goes wrong with it in the block becomes a `DataError`."""
+    if media.kind == "video" and not moving:
+        raise DataError(f"{media} is a video; expected an image (sample_frames gives images of a video)")
+    if isinstance(media.source, Image.Image):
+        yield media.source.copy()
+        return
+    with _readable(media), _stream(media.source) as stream:
+        try:
+            with Image.open(stream) as image:
+                _check_size(media, image.size)
+                yield image
+        except DataError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{media} is too large: {error}; expected at most {MAX_PIXELS:,} pixels") from error
+        except UnidentifiedImageError as error:
+            raise DataError(_unidentified(media)) from error
+        except Exception as error:
+            # Pillow's decoders raise whatever the damage makes them trip over, from OSError to IndexError.
+            raise DataError(f"{media} is damaged or cut short ({error}); make or download the file again") from error
+
+
+def _check_size(media: Media, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{media} is too large: {width} x {height} pixels; expected at most {MAX_PIXELS:,} pixels. Make it smaller"
+        )
+
+
+def _unidentified(media: Media) -> str:
+    if isinstance(media.source, Path) and guess_kind(media.source.name) == "video":
+        return f"{media} is a video, given as an image; give it as a video (kind)"
+    if isinstance(media.source, bytes) and not media.source:
+        return f"{media} is empty (0 bytes); make or download it again"
+    if isinstance(media.source, Path) and media.source.stat().st_size == 0:
+        return f"{media} is empty (0 bytes); make or download the file again"
+    return f"{media} is no image that Pillow can read; expected JPEG, PNG, WebP, GIF, TIFF, BMP or the like"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _grey_to_8_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        page = Image.new("RGB", rgba.size, "white")
+        page.paste(rgba, mask=rgba.getchannel("A"))
+        return page
+    # A fresh image without the source's metadata, which otherwise rides along (and turns it again downstream).
+    rgb = image.convert("RGB")
+    rgb.info = {}
+    return rgb
+
+
+def _grey_to_8_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, 32 bits or floats, scaled by its format's range, never by its own darkest and lightest value."""
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < high <= 65535 and low >= 0):
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "F" and low >= 0 and high <= 1:
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    if low >= 0 and high <= 255:
+        return Image.fromarray(np.rint(values).astype(np.uint8))
+    raise DataError(
+        f"the image's grey values run from {low:g} to {high:g}; expected 0..1 (floats), 0..255 or 0..65535. "
+        "Scale it to 8 bits"
+    )

@@ -1,0 +1,205 @@
+"""Which examples a classifier is fitted on, and whether the rest is fit to judge it by.
+
+Knows examples only. Every choice is made by seed and content, so it does not depend on the order of a file, on the
+ids that order gives, or on the machine that the media lie on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from savs.data.example import Example, Media
+from savs.data.media import content_key
+from savs.errors import DataError
+
+
+def sample_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """Draw `shots` labelled examples of every class; the second list is what is left, in its order.
+
+    The same examples come out whatever order they go in, sorted by class and then by the draw. Groups are not kept
+    together: to fit and judge on one set of groups, `split` it first.
+
+    Raises:
+        DataError: an example has no label, there is only one class, or a class has fewer than `shots` examples.
+        ValueError: `shots` is below one.
+    """
+    if shots < 1:
+        raise ValueError(f"shots must be at least 1 example a class, got {shots}")
+    classes: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        classes[_label(example)].append(example)
+    if len(classes) < 2:
+        came = f"only the class {next(iter(classes))!r}" if classes else "no examples"
+        raise DataError(f"got {came}; a classifier needs examples of at least two classes. Add some of another class")
+    scarce = {label: len(members) for label, members in sorted(classes.items()) if len(members) < shots}
+    if scarce:
+        listed = ", ".join(f"{label!r} has {count}" for label, count in scarce.items())
+        raise DataError(
+            f"{shots} shots a class were asked for, but {listed}; label more examples of it, or ask for "
+            f"{min(scarce.values())} shots"
+        )
+    chosen: list[Example] = []
+    for label in sorted(classes):
+        chosen += sorted(classes[label], key=lambda example: _draw(example, seed))[:shots]
+    taken = {id(example) for example in chosen}
+    return chosen, [example for example in examples if id(example) not in taken]
+
+
+def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Part the examples in two, the first with about `fraction` of every class; both keep their order.
+
+    Examples that share a group stay together. A class (or kind of group) with two or more members is in both parts.
+
+    Raises:
+        ValueError: `fraction` is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
+    units: dict[tuple[str, str], list[Example]] = defaultdict(list)
+    for number, example in enumerate(examples):
+        key = ("alone", str(number)) if example.group is None else ("group", example.group)
+        units[key].append(example)
+    strata: dict[tuple[str, ...], list[list[Example]]] = defaultdict(list)
+    for unit in units.values():
+        strata[tuple(sorted(str(example.label) for example in unit))].append(unit)
+    first: set[int] = set()
+    for members in strata.values():
+        ordered = sorted(members, key=lambda unit: min(_draw(example, seed) for example in unit))
+        wanted = round(fraction * len(ordered))
+        if len(ordered) > 1:
+            wanted = min(max(wanted, 1), len(ordered) - 1)
+        first |= {id(example) for unit in ordered[:wanted] for example in unit}
+    return [e for e in examples if id(e) in first], [e for e in examples if id(e) not in first]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Something that stands both among the examples to fit on and among those to judge by.
+
+    Attributes:
+        kind: `example`, the same media and text, which makes a score worthless; `media`, the same image or video under
+            another text; `id`, the same id and text with other media (an image saved anew, say).
+        train: the example to fit on.
+        test: the example to judge by.
+    """
+
+    kind: Literal["example", "media", "id"]
+    train: Example
+    test: Example
+
+    def __str__(self) -> str:
+        what = {
+            "example": "the same example",
+            "media": "the same image or video, asked otherwise",
+            "id": "the same id and text, with other media",
+        }
+        train, test = (f"{e.location or e.id} (id {e.id!r})" for e in (self.train, self.test))
+        return f"{what[self.kind]} is in both sets: {train} in training, {test} in the test"
+
+
+def check_leaks(train: Sequence[Example], test: Sequence[Example]) -> list[Leak]:
+    """What the two sets share, in the order of the test set: for each test example its gravest leak, or none.
+
+    Media are compared by content, wherever they lie; only files of a size that both sets have are read. Ids that were
+    made of a row's place say nothing and are not compared, nor are ids under a text that several examples share.
+
+    Raises:
+        DataError: a media file is missing.
+    """
+    sizes = _sizes(train) & _sizes(test)
+    keys: dict[Media, str] = {}
+
+    def media_of(example: Example) -> tuple[str, ...]:
+        return tuple(_shared_key(media, sizes, keys) for media in example.media)
+
+    by_content = {(media_of(example), example.text): example for example in reversed(train)}
+    by_media = {key: example for example in reversed(train) for key in media_of(example)}
+    texts = Counter(example.text for part in (train, test) for example in part)
+    by_id = {(e.id, e.text): e for e in reversed(train) if not _is_place(e) and texts[e.text] == 2}
+    leaks: list[Leak] = []
+    for example in test:
+        media = media_of(example)
+        same_media = next((by_media[key] for key in media if key in by_media), None)
+        if (media, example.text) in by_content:
+            leaks.append(Leak("example", by_content[media, example.text], example))
+        elif same_media is not None:
+            leaks.append(Leak("media", same_media, example))
+        elif not _is_place(example) and (example.id, example.text) in by_id:
+            leaks.append(Leak("id", by_id[example.id, example.text], example))
+    return leaks
+
+
+def unknown_labels(train_labels: Iterable[str], examples: Iterable[Example]) -> None:
+    """Refuse examples whose label training never saw: no classifier could get them right.
+
+    Raises:
+        DataError: naming the first such label and where it stands, and how many more there are.
+    """
+    known = sorted(set(train_labels))
+    unknown = [example for example in examples if example.label is not None and example.label not in known]
+    if not unknown:
+        return
+    first = unknown[0]
+    close = get_close_matches(str(first.label), known, n=1)
+    hint = f"did you mean {close[0]!r}? Otherwise add examples of it to training" if close else "add examples of it"
+    more = f" ({len(unknown) - 1} more rows have unknown labels)" if len(unknown) > 1 else ""
+    raise DataError(
+        f"label {first.label!r} was never seen in training, which had {', '.join(known)}; {hint}, or leave the row "
+        f"out{more}",
+        location=first.location or first.id,
+    )
+
+
+def _label(example: Example) -> str:
+    if example.label is None:
+        raise DataError("has no label, and shots must be labelled", location=example.location or example.id)
+    return example.label
+
+
+def _draw(example: Example, seed: int) -> tuple[str, str, str]:
+    """Sorts examples at random but always alike: by a seeded hash of what they are, then by where their media lie."""
+    names = [m.source.name if isinstance(m.source, Path) else content_key(m) for m in example.media]
+    look = json.dumps([seed, example.label, example.text, names, example.choices])
+    paths = [str(m.source) for m in example.media if isinstance(m.source, Path)]
+    return hashlib.sha256(look.encode()).hexdigest(), json.dumps(paths), example.id
+
+
+def _is_place(example: Example) -> bool:
+    """Whether the id was made of the row's number in its file."""
+    number = example.id.rpartition(":")[2].partition("/")[0]
+    return (
+        bool(example.location) and ":" in example.id and str(example.location).endswith((f":{number}", f"[{number}]"))
+    )
+
+
+def _sizes(examples: Sequence[Example]) -> set[int]:
+    return {_size(media) for example in examples for media in example.media}
+
+
+def _size(media: Media) -> int:
+    """The size in bytes, or -1 for a decoded image, which has none."""
+    source = media.source
+    if isinstance(source, Path):
+        try:
+            return source.stat().st_size
+        except OSError as error:
+            raise DataError(f"cannot read {source} ({error.strerror}); put the file back, or check the path") from error
+    return len(source) if isinstance(source, bytes) else -1
+
+
+def _shared_key(media: Media, sizes: set[int], keys: dict[Media, str]) -> str:
+    """The content key, or, for a file whose size the other set does not have, a name that equals no content key."""
+    if _size(media) not in sizes:
+        return f"unshared:{media}"
+    if not isinstance(media.source, Path):
+        return content_key(media)
+    if media not in keys:
+        keys[media] = content_key(media)
+    return keys[media]

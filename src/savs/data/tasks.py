@@ -1,0 +1,325 @@
+"""Tasks: how the rows of a data set are asked and scored. A task is a short TOML file, never a function.
+
+Knows which column plays which part and how a row becomes a prompt; knows no file, no media and no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from savs.data.tables import from_table, to_table
+from savs.errors import DataError
+
+METRICS = ("accuracy", "pairs", "groups", "average_precision")
+Cells = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which columns of a row play which part.
+
+    Attributes:
+        media: columns that hold images or videos (a path, a list of paths, or nothing), in the order of their marks.
+        label: the column that holds the class.
+        id: the column that names a row; without one, a row is named by file and line.
+        group: columns that together name the group a row is scored in.
+        group_size: where set, `group` is one column that counts rows from 1, and so many in a row form a group.
+        split: the column that names the part of the data set (a subtask, a category) that a row belongs to.
+        choices: the column that holds the options of a multiple-choice question.
+        choices_pattern: where set, a regular expression whose first group finds each option in the `choices` text.
+        kind: the column that says "image" or "video" where a file's suffix does not.
+    """
+
+    media: tuple[str, ...] = ()
+    label: str | None = None
+    id: str | None = None
+    group: tuple[str, ...] = ()
+    group_size: int | None = None
+    split: str | None = None
+    choices: str | None = None
+    choices_pattern: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """How the text in the label column becomes a class.
+
+    Attributes:
+        pattern: a regular expression that the whole text must match; its first group is the class.
+        map: what each text stands for; a text that is not listed stands for itself.
+        otherwise: where set, the class of every text that is not listed in `map`.
+    """
+
+    pattern: str | None = None
+    map: Mapping[str, str] = field(default_factory=dict, hash=False)
+    otherwise: str | None = None
+
+    def apply(self, text: str) -> str:
+        """The class that `text` stands for.
+
+        Raises:
+            DataError: `text` does not match the pattern.
+        """
+        if self.pattern is not None:
+            match = re.fullmatch(self.pattern, text)
+            if match is None:
+                raise DataError(f"label {text!r} has an unexpected form; expected one that matches {self.pattern}")
+            text = match[1]
+        return self.map.get(text, text if self.otherwise is None else self.otherwise)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A column that is looked up in another: the row's value in `column` picks one of `values`."""
+
+    column: str
+    values: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several examples that a single row holds: columns under new names, and values that all rows share.
+
+    `suffix` is appended to the row's id.
+    """
+
+    suffix: str
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    values: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the rows of a data set look like: all of `columns` are there, and `patterns` are found in their texts."""
+
+    columns: tuple[str, ...] = ()
+    patterns: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def fit(self, row: Cells) -> bool:
+        """Whether one row looks like that. A pattern says nothing about a row that lacks its column."""
+        return all(column in row for column in self.columns) and all(
+            isinstance(row[column], str) and re.search(pattern, row[column]) is not None
+            for column, pattern in self.patterns.items()
+            if row.get(column) is not None
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """How the examples of a data set are asked and scored.
+
+    Attributes:
+        name: what `--task` takes.
+        template: the prompt; `{column}` stands for the row's text in that column.
+        labels: the classes, or None where the data say.
+        fields: which columns play which part.
+        metric: one of `METRICS`.
+        answers: the word that stands for a label in a free answer ("Yes" for "harmful"), where it is not the label.
+        description: one line for `savs tasks`.
+        source: where the data live, and their licence.
+        min_media: how many images or videos a row must have at least.
+        defaults: what a column holds where the row has nothing.
+        lookups: further columns, looked up in others.
+        label_rule: how the text in the label column becomes a class.
+        unfold: the examples that one row holds, where it holds several.
+        signs: what rows of this data set look like, for those who name no task.
+    """
+
+    name: str
+    template: str
+    labels: tuple[str, ...] | None = None
+    fields: Fields = Fields()
+    metric: str = "accuracy"
+    answers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    description: str = ""
+    source: str = ""
+    min_media: int = 1
+    defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict, hash=False)
+    label_rule: LabelRule = LabelRule()
+    unfold: tuple[Variant, ...] = ()
+    signs: Signs = Signs()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the template names, in order."""
+        return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(self.template) if name))
+
+    @property
+    def template_hash(self) -> str:
+        """12 hex digits of the sha256 of everything that decides which text and media an example has."""
+        table = to_table(self)
+        deciding = {key: table.get(key) for key in ("template", "fields", "defaults", "lookups", "unfold")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
+
+    def answer(self, label: str) -> str:
+        """The word that stands for `label` in a free answer."""
+        return self.answers.get(label, label)
+
+    def render(self, row: Cells) -> str:
+        """The prompt for one row (after `expand`).
+
+        Raises:
+            DataError: a column that the template names is missing, or holds no text.
+        """
+        return self.template.format_map({column: _text(row, column) for column in self.columns})
+
+    def expand(self, row: Cells) -> tuple[tuple[str, Cells], ...]:
+        """The examples one row holds, as (suffix of the id, row with defaults, lookups and new names filled in).
+
+        Raises:
+            DataError: a column that a variant or a lookup names is missing, or its value is not listed.
+        """
+        full = {**row, **{name: text for name, text in self.defaults.items() if row.get(name) in (None, "")}}
+        for name, lookup in self.lookups.items():
+            text = _text(full, lookup.column)
+            if text not in lookup.values:
+                listed = ", ".join(map(repr, lookup.values))
+                raise DataError(f"column {lookup.column!r} holds {text!r}; expected one of {listed}")
+            full[name] = lookup.values[text]
+        if not self.unfold:
+            return (("", full),)
+        return tuple(
+            (v.suffix, {**full, **v.values, **{new: _cell(full, old) for new, old in v.columns.items()}})
+            for v in self.unfold
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as JSON's own types, in the form of the task files."""
+        return to_table(self)
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any], *, where: str = "task") -> Task:
+        """Read back what `to_json` gave, or what a task file holds.
+
+        Raises:
+            DataError: a key is unknown or missing, or a value makes no sense; `where` begins the message.
+        """
+        return from_table(cls, table, where)
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """A built-in task by its name, or the task in a TOML file.
+
+    Raises:
+        DataError: there is no such task or file, or the file is no task.
+    """
+    path = Path(name_or_path)
+    for task in builtin_tasks():
+        if task.name == str(name_or_path):
+            return task
+    if path.suffix != ".toml":
+        names = [task.name for task in builtin_tasks()]
+        close = get_close_matches(str(name_or_path), names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}, or a .toml file"
+        raise DataError(f"there is no task {str(name_or_path)!r}; {hint}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError("there is no such task file; check the path", location=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"is not valid TOML ({error})", location=str(path)) from error
+    return Task.from_json(table, where=str(path))
+
+
+@cache
+def builtin_tasks() -> tuple[Task, ...]:
+    """The tasks that come with the package, by name."""
+    entries = [entry for entry in (files("savs.data") / "tasks").iterdir() if entry.name.endswith(".toml")]
+    tasks = [Task.from_json(tomllib.loads(e.read_text(encoding="utf-8")), where=e.name) for e in entries]
+    return tuple(sorted(tasks, key=lambda task: task.name))
+
+
+def sniff_task(rows: Sequence[Cells]) -> Task:
+    """The built-in task that most of the rows look like; of several the one with the most signs; else `GENERIC`.
+
+    Raises:
+        DataError: the rows look like no task, and have none of the columns that `GENERIC` reads.
+    """
+    fitting = [t for t in builtin_tasks() if t.signs.columns and 2 * sum(map(t.signs.fit, rows)) > len(rows)]
+    if fitting:
+        return max(fitting, key=lambda task: len(task.signs.columns) + len(task.signs.patterns))
+    readable = {*GENERIC.fields.media, *GENERIC.columns}
+    present = sorted({str(column) for row in rows for column in row})
+    if rows and readable.isdisjoint(present):
+        raise DataError(
+            f"no task reads these columns: {', '.join(present)}. Expected {', '.join(sorted(readable))} and "
+            f"{GENERIC.fields.label}; rename the columns, or name a task or a task file that fits them"
+        )
+    return GENERIC
+
+
+def _check(task: Task) -> None:
+    if task.metric not in METRICS:
+        raise DataError(f"task {task.name!r} has the metric {task.metric!r}; expected one of {', '.join(METRICS)}")
+    try:
+        parts = list(Formatter().parse(task.template))
+    except ValueError as error:
+        raise DataError(
+            f"the template of task {task.name!r} is not well formed ({error}); write {{{{ and }}}} for plain braces"
+        ) from error
+    for _, name, spec, conversion in parts:
+        if name is not None and (not name or name.isdigit() or spec or conversion or set(name) & set(".[")):
+            raise DataError(
+                f"the template of task {task.name!r} has the placeholder {{{name}}} with more or less than a column's "
+                "name; expected {column} only, and {{ and }} for plain braces"
+            )
+    if task.metric in ("pairs", "groups") and not task.fields.group:
+        raise DataError(
+            f"task {task.name!r} is scored by {task.metric}, but its fields name no group; add fields.group"
+        )
+    if task.fields.group_size is not None and (task.fields.group_size < 1 or len(task.fields.group) != 1):
+        raise DataError(f"task {task.name!r}: group_size must be positive and needs exactly one group column")
+    patterns = [task.fields.choices_pattern, task.label_rule.pattern]
+    for pattern in [p for p in patterns if p is not None]:
+        if _groups(task, pattern) != 1:
+            raise DataError(f"task {task.name!r}: the pattern {pattern!r} must have exactly one group in parentheses")
+    for pattern in task.signs.patterns.values():
+        _groups(task, pattern)
+    if task.labels is not None:
+        named = [*task.answers, *task.label_rule.map.values(), task.label_rule.otherwise]
+        for label in named:
+            if label is not None and label not in task.labels:
+                raise DataError(f"task {task.name!r} speaks of the label {label!r}, which is not in its labels")
+
+
+def _groups(task: Task, pattern: str) -> int:
+    try:
+        return re.compile(pattern).groups
+    except re.error as error:
+        raise DataError(f"task {task.name!r}: {pattern!r} is not a regular expression ({error})") from error
+
+
+def _cell(row: Cells, column: str) -> Any:
+    if column not in row:
+        close = get_close_matches(column, map(str, row), n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else "add it, or choose the task that fits these columns"
+        raise DataError(f"has no column {column!r}; it has {', '.join(map(str, row)) or 'none'}; {hint}")
+    return row[column]
+
+
+def _text(row: Cells, column: str) -> str:
+    value = _cell(row, column)
+    if isinstance(value, str | int | float):
+        return str(value)
+    came = "nothing (null)" if value is None else f"a {type(value).__name__}"
+    raise DataError(f"column {column!r} holds {came}; expected text")
+
+
+#: The project's own contract: `{"image": ..., "question": ..., "label": ...}`.
+GENERIC = load_task("general")
