@@ -1,0 +1,326 @@
+"""A Hugging Face model as a `Backbone`: prompts in, head features out, one forward pass an example.
+
+Knows processors, batches and padding. Knows no task, no label and no classifier.
+
+Batches are padded on the right and read at their last real token: in a causal decoder real tokens never see what
+stands after them, so a batch gives what each example alone would give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from savs.backbones import loading
+from savs.backbones.base import BackboneSpec, Progress
+from savs.backbones.capture import AttentionSource, capture_heads, find_attention, layout_of
+from savs.backbones.prompts import content_of, images_of, render_prompt
+from savs.data.example import Example
+from savs.errors import BackboneError
+from savs.features import FloatArray, HeadId
+
+#: Examples in one forward pass unless told otherwise: on two CPU cores larger batches gain nothing.
+DEFAULT_BATCH_SIZE = 8
+
+
+def load_backbone(
+    id_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | None = None,
+    attention: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    video_frames: int = 8,
+    attention_modules: str = "",
+) -> HuggingFaceBackbone:
+    """Open a frozen model so that its attention heads can be read.
+
+    Args:
+        id_or_path: a Hub id, a folder saved by transformers, or `demo` for the model in the package.
+        revision: branch, tag or commit on the Hub.
+        dtype: `float32`, `bfloat16` or `float16`; by default what the device computes in natively.
+        device: `cuda`, `mps`, `cpu`, or `auto` to spread a large model; by default the fastest there is.
+        attention: attention kernel (`sdpa`, `eager`, `flash_attention_2`); transformers' choice by default.
+        min_pixels: lower pixel budget of an image, for processors that have one.
+        max_pixels: upper pixel budget of an image, for processors that have one.
+        video_frames: frames sampled from each video and given as images.
+        attention_modules: regular expression over module paths that names the attention output projections, for a
+            model whose heads are not found by structure.
+
+    Raises:
+        BackboneError: the model cannot be loaded safely, or has no attention heads that can be read.
+    """
+    name, place = loading.locate(id_or_path)
+    device = device or loading.choose_device()
+    config = loading.load_config(place, revision=revision)
+    model = loading.load_model(
+        place,
+        config,
+        revision=revision,
+        dtype=_as_dtype(dtype) if dtype is not None else loading.choose_dtype(device),
+        device=device,
+        attention=attention,
+    )
+    processor = loading.load_processor(place, config, revision=revision)
+    _set_pixel_budget(processor, min_pixels, max_pixels)
+    template = getattr(processor, "chat_template", None)
+    image_processor = getattr(processor, "image_processor", None)
+    spec = BackboneSpec(
+        model=name,
+        revision=loading.folder_digest(Path(place)) if Path(place).is_dir() else str(model.config._commit_hash),
+        dtype=str(model.dtype).removeprefix("torch."),
+        attention=str(model.config._attn_implementation),
+        image_processor=type(image_processor).__name__ if image_processor is not None else "",
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        video_frames=video_frames,
+        chat_template=hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else "",
+        attention_modules=attention_modules,
+    )
+    return HuggingFaceBackbone(model, processor, spec)
+
+
+class HuggingFaceBackbone:
+    """A frozen transformers model with its processor. Made by `load_backbone`.
+
+    Attributes:
+        spec: what identifies it.
+        layout: its heads.
+        model: the transformers model.
+        processor: its processor, or its tokenizer where it takes text only.
+    """
+
+    def __init__(self, model: PreTrainedModel, processor: Any, spec: BackboneSpec) -> None:
+        self.model = model
+        self.processor = processor
+        self.spec = spec
+        self.sources = find_attention(model, pattern=spec.attention_modules)
+        self.layout = layout_of(self.sources)
+        self._generator: Any = model
+        self._tokenizer = getattr(processor, "tokenizer", processor)
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._base: Any = getattr(model, model.base_model_prefix, model)
+
+    def __repr__(self) -> str:
+        layers, heads = self.layout.shape
+        return f"HuggingFaceBackbone({self.spec.model}, {layers} layers x {heads} heads, {self.spec.dtype})"
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether examples may have images or videos."""
+        return getattr(self.processor, "image_processor", None) is not None
+
+    def head_activations(
+        self,
+        examples: Sequence[Example],
+        *,
+        heads: Sequence[HeadId] | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        """Each head's output at the last prompt token. See `Backbone.head_activations`.
+
+        A batch that does not fit in memory is halved and tried again.
+
+        Raises:
+            BackboneError: a head is not in the layout, an example has media that the model cannot take, one example
+                alone does not fit in memory, or the model gives values that are not finite.
+            DataError: an image or a video cannot be opened, or its marks do not fit.
+        """
+        wanted = tuple(heads) if heads is not None else self.layout.heads
+        unknown = [head for head in wanted if head not in set(self.layout.heads)]
+        if unknown:
+            raise BackboneError(f"{self.spec.model} has no head {unknown[0]}; it has {_grid(self.layout.shape)}")
+        deepest = max(head.layer for head in wanted)
+        sources = tuple(source for source in self.sources if source.layer <= deepest)
+        column = {head: i for i, head in enumerate(layout_of(sources).heads)}
+        columns = torch.tensor([column[head] for head in wanted])
+
+        z = np.empty((len(examples), len(wanted), self.layout.head_dim), dtype=np.float32)
+        done = 0
+        for rows in _batches(examples, batch_size or DEFAULT_BATCH_SIZE):
+            z[rows] = self._features([examples[row] for row in rows], sources, columns)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(examples))
+        return z
+
+    def generate(
+        self, examples: Sequence[Example], *, max_new_tokens: int = 16, progress: Progress | None = None
+    ) -> list[str]:
+        """The model's own greedy answer to each example, without special tokens. See `Backbone.generate`."""
+        answers = [""] * len(examples)
+        done = 0
+        for rows in _batches(examples, DEFAULT_BATCH_SIZE):
+            inputs = self._inputs([examples[row] for row in rows], padding_side="left")
+            with torch.inference_mode():
+                tokens = self._generator.generate(
+                    **inputs,
+                    do_sample=False,
+                    max_new_tokens=max_new_tokens,
+                    pad_token_id=self._tokenizer.pad_token_id,
+                )
+            new = tokens[:, inputs["input_ids"].shape[1] :]
+            for row, text in zip(rows, self._tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+                answers[row] = text.strip()
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(examples))
+        return answers
+
+    def answer_log_likelihoods(
+        self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
+    ) -> NDArray[np.float64]:
+        """Mean log-probability a token of each answer after each prompt: `[n_samples, n_answers]`.
+
+        For the answers Yes and No this is VQAScore (arXiv 2404.01291).
+        """
+        scores = np.empty((len(examples), len(answers)))
+        done = 0
+        for rows in _batches(examples, DEFAULT_BATCH_SIZE):
+            batch = [examples[row] for row in rows]
+            prompt_lengths = self._inputs(batch)["attention_mask"].sum(dim=1)
+            for column, answer in enumerate(answers):
+                inputs = self._inputs(batch, answer=answer)
+                with torch.inference_mode():
+                    logits = self.model(**inputs, use_cache=False).logits.float()
+                predicted = logits[:, :-1].log_softmax(dim=-1)
+                chosen = predicted.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
+                position = torch.arange(1, logits.shape[1], device=logits.device)
+                lengths = inputs["attention_mask"].sum(dim=1)
+                in_answer = (position >= prompt_lengths[:, None]) & (position < lengths[:, None])
+                mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
+                scores[rows, column] = mean.cpu().numpy()
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(examples))
+        return scores
+
+    def _features(
+        self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
+    ) -> FloatArray:
+        """Features of one batch, halved as often as memory demands."""
+        try:
+            inputs = self._inputs(examples)
+            last = inputs["attention_mask"].sum(dim=1) - 1
+            with torch.inference_mode(), capture_heads(sources, last) as captured:
+                self._base(**inputs, use_cache=False)
+            z = captured.stacked(self.layout.head_dim)[:, columns].float().cpu().numpy()
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(examples) == 1:
+                raise BackboneError(
+                    f"example {examples[0].id!r} alone does not fit in the memory of {self.model.device}; "
+                    "lower max_pixels or video_frames, or use a smaller dtype or another device"
+                ) from error
+        else:
+            finite = np.isfinite(z).all(axis=(1, 2))
+            if not finite.all():
+                raise BackboneError(
+                    f"{self.spec.model} in {self.spec.dtype} gives values that are not finite for example "
+                    f"{examples[int(finite.argmin())].id!r}; try dtype='float32' or another attention kernel"
+                )
+            return np.asarray(z)
+        # Outside the handler, so that the failed batch's tensors are released before the halves run.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(examples) // 2
+        return np.concatenate([self._features(part, sources, columns) for part in (examples[:half], examples[half:])])
+
+    def _inputs(
+        self, examples: Sequence[Example], *, padding_side: str = "right", answer: str = ""
+    ) -> dict[str, torch.Tensor]:
+        """The model's inputs for one batch, on its device, with `answer` written after each prompt."""
+        images = [images_of(example, video_frames=self.spec.video_frames) for example in examples]
+        if not self.takes_images and any(images):
+            with_media = next(example for example in examples if example.media)
+            raise BackboneError(
+                f"{self.spec.model} takes text only, but example {with_media.id!r} has media; "
+                "choose a vision-language model"
+            )
+        prompts = [
+            render_prompt(content_of(example, [len(mark) for mark in marks]), self.processor)
+            for example, marks in zip(examples, images, strict=True)
+        ]
+        if answer:
+            prompts = [prompt + (answer if prompt[-1:].isspace() else f" {answer}") for prompt in prompts]
+        begins = self._tokenizer.bos_token
+        arguments: dict[str, Any] = {
+            "text": prompts,
+            "padding": True,
+            "padding_side": padding_side,
+            "return_tensors": "pt",
+            # A chat template writes the beginning-of-text token itself; it must not stand there twice.
+            "add_special_tokens": not (begins and prompts[0].startswith(begins)),
+        }
+        if any(images):
+            arguments["images"] = [[image for mark in marks for image in mark] for marks in images]
+        batch = self.processor(**arguments)
+        accepted = inspect.signature(self._base.forward).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+        return {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+            for name, value in batch.items()
+            if takes_any or name in accepted
+        }
+
+
+def _batches(examples: Sequence[Example], size: int) -> Iterator[list[int]]:
+    """Row numbers of batches whose examples hold equally many media and texts of like length."""
+    order = sorted(range(len(examples)), key=lambda row: (len(examples[row].media), len(examples[row].text), row))
+    batch: list[int] = []
+    for row in order:
+        if batch and (len(batch) == size or len(examples[batch[0]].media) != len(examples[row].media)):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _as_dtype(name: str | torch.dtype) -> torch.dtype:
+    dtype = name if isinstance(name, torch.dtype) else getattr(torch, str(name), None)
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise BackboneError(f"dtype {name!r} is not one of float32, bfloat16, float16")
+    return dtype
+
+
+def _set_pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
+    """Bound the size of images, for processors whose size is a pixel budget."""
+    if min_pixels is None and max_pixels is None:
+        return
+    image_processor: Any = getattr(processor, "image_processor", None)
+    if not hasattr(image_processor, "max_pixels"):
+        raise BackboneError(
+            f"{type(image_processor).__name__} has no pixel budget; min_pixels and max_pixels are for processors "
+            "that resize images to one, such as Qwen2-VL's"
+        )
+    size = dict(image_processor.size)
+    size.update(
+        {
+            key: pixels
+            for key, pixels in (("shortest_edge", min_pixels), ("longest_edge", max_pixels))
+            if pixels is not None
+        }
+    )
+    image_processor.size = size
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _grid(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} layers x {shape[1]} heads"

@@ -1,0 +1,235 @@
+"""Finding and opening a model and its processor safely, on a machine of any kind.
+
+Knows transformers' loading rules; no prompt, no attention. Weights come from safetensors files and code from the
+installed transformers, never from the model's folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    PROCESSOR_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.models.auto.processing_auto import processor_class_from_name
+from transformers.utils.hub import cached_file
+from transformers.utils.import_utils import is_torchvision_available
+
+from savs.errors import BackboneError
+
+#: The model that ships with the package, under the name `demo`.
+DEMO_NAME = "demo"
+DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_DIGEST_BLOCK = 4096
+_DIGEST_BLOCKS_PER_FILE = 256
+
+
+def locate(id_or_path: str | Path) -> tuple[str, str]:
+    """Tell a name and a place to load from: the demo, a folder, or a Hub id.
+
+    Raises:
+        BackboneError: it looks like a folder and is not one, or it is a folder without a model.
+    """
+    text = str(id_or_path)
+    if text == DEMO_NAME:
+        return DEMO_NAME, str(DEMO_FOLDER)
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise BackboneError(f"{text} is a folder without config.json; expected a model saved by transformers")
+        return folder.resolve().name, str(folder)
+    if folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1 or folder.exists():
+        raise BackboneError(f"there is no model folder {text}; give an existing folder, a Hub id, or {DEMO_NAME!r}")
+    return text, text
+
+
+def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        BackboneError: it cannot be read, or the model needs code of its own.
+    """
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            raise BackboneError(
+                f"{place} brings its own Python code, which is never run here; "
+                "use a model that the installed transformers knows by itself"
+            ) from error
+        raise BackboneError(
+            f"cannot read the model {place}: {_first_line(error)}. Expected a Hub id that this machine can reach or "
+            f"has in its cache, a folder saved by transformers, or {DEMO_NAME!r}"
+        ) from error
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise BackboneError(
+            f"{place} is of type {config.model_type!r}, which transformers cannot load as a model that writes text; "
+            "expected an image-text-to-text or a causal language model"
+        )
+    return config
+
+
+def load_model(
+    place: str,
+    config: PreTrainedConfig,
+    *,
+    revision: str | None,
+    dtype: torch.dtype,
+    device: str,
+    attention: str | None,
+) -> PreTrainedModel:
+    """The frozen model, in evaluation mode, on its device (`auto` spreads it over all there are).
+
+    Raises:
+        BackboneError: there are no safetensors weights, or loading fails.
+    """
+    folder = Path(place)
+    if folder.is_dir() and not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+        found = f"found {pickles[0]}, a pickle file, which can run code when it is opened" if pickles else "found none"
+        raise BackboneError(
+            f"{place} has no safetensors weights ({found}); convert it with transformers' "
+            "save_pretrained on a machine where you trust it"
+        )
+    multimodal = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    auto = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
+    try:
+        model: PreTrainedModel = auto.from_pretrained(
+            place,
+            config=config,
+            revision=revision,
+            dtype=dtype,
+            attn_implementation=attention,
+            device_map="auto" if device == "auto" else None,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise BackboneError(f"cannot load the weights of {place}: {_first_line(error)}") from error
+    model.requires_grad_(False)
+    model.train(False)
+    if device != "auto":
+        torch.nn.Module.to(model, device)
+    return model
+
+
+def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None) -> Any:
+    """The model's processor with PIL image processing, or the bare tokenizer of a text-only model.
+
+    transformers would choose torchvision's image processors where they are installed and PIL's elsewhere, and the two
+    differ in their numbers; PIL runs everywhere, so it is what we ask for. Video processors need torchvision: where
+    it is missing the processor is built without one, since videos are given as frames anyway.
+
+    Raises:
+        BackboneError: it cannot be built.
+    """
+    arguments: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    try:
+        if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            return AutoTokenizer.from_pretrained(place, **arguments)
+        processor_class = _processor_class(place, config, revision)
+        return processor_class.from_pretrained(place, backend="pil", **arguments)
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        raise BackboneError(f"cannot load the processor of {place}: {_first_line(error)}") from error
+
+
+def folder_digest(folder: Path) -> str:
+    """Sixteen hexadecimal digits that name the contents of a model folder.
+
+    Small files count whole; of a large one, its size and 256 blocks spread evenly over it, so that a checkpoint of
+    many gigabytes is named in a moment and a change to any of its layers still shows.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".jinja", ".safetensors", ".gguf", ".txt"}):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _DIGEST_BLOCK * _DIGEST_BLOCKS_PER_FILE:
+                digest.update(file.read())
+                continue
+            for block in range(_DIGEST_BLOCKS_PER_FILE):
+                file.seek(block * (size - _DIGEST_BLOCK) // (_DIGEST_BLOCKS_PER_FILE - 1))
+                digest.update(file.read(_DIGEST_BLOCK))
+    return digest.hexdigest()[:16]
+
+
+def choose_device() -> str:
+    """The fastest device at hand: CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the device computes in it natively, float32 elsewhere.
+
+    A CPU without bfloat16 units emulates them, a hundred times slower than float32, so the machine is asked.
+    """
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    native = any(capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16"))
+    return torch.bfloat16 if device == "cpu" and native else torch.float32
+
+
+def _processor_class(place: str, config: PreTrainedConfig, revision: str | None) -> Any:
+    name = _processor_name(place, revision)
+    processor_class: Any = processor_class_from_name(name) if name else PROCESSOR_MAPPING[type(config)]
+    if is_torchvision_available() or "video_processor" not in processor_class.get_attributes():
+        return processor_class
+    return without_video(processor_class)
+
+
+def without_video(processor_class: Any) -> Any:
+    """The same processor class, opened from its folder without the video processor, which needs torchvision."""
+    original = processor_class.get_attributes()
+    attributes = [name for name in original if name != "video_processor"]
+    place_of_video = original.index("video_processor")
+
+    class WithoutVideo(processor_class):  # type: ignore[misc]
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return attributes
+
+        @classmethod
+        def _get_arguments_from_pretrained(cls, *arguments: Any, **settings: Any) -> list[Any]:
+            parts = super()._get_arguments_from_pretrained(*arguments, **settings)
+            return [*parts[:place_of_video], None, *parts[place_of_video:]]
+
+    WithoutVideo.__name__ = processor_class.__name__
+    return WithoutVideo
+
+
+def _processor_name(place: str, revision: str | None) -> str | None:
+    """The processor class that a model's own files name; several families share a model type."""
+    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        path = cached_file(
+            place,
+            file,
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        if path is not None:
+            name = json.loads(Path(path).read_text(encoding="utf-8")).get("processor_class")
+            if name:
+                return str(name)
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,72 @@
+"""From an example to what a processor takes: one prompt string, and its images in order.
+
+Knows chat templates and media marks; no weights, no attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from savs.data.example import IMAGE_MARK, Example
+from savs.data.media import open_image, sample_frames
+from savs.errors import DataError
+
+
+def images_of(example: Example, *, video_frames: int) -> list[list[Image.Image]]:
+    """The images behind each mark: one for an image, `video_frames` for a video.
+
+    Raises:
+        DataError: a file is missing or cannot be decoded.
+    """
+    return [
+        sample_frames(media, video_frames) if media.kind == "video" else [open_image(media)] for media in example.media
+    ]
+
+
+def content_of(example: Example, counts: Sequence[int]) -> list[dict[str, str]]:
+    """The user's turn as alternating parts: `{"type": "image"}` and `{"type": "text", "text": ...}`.
+
+    Args:
+        example: text with one `<image>` mark for each media item, or without any: then media come first.
+        counts: how many images stand behind each mark.
+
+    Raises:
+        DataError: there are marks, but not as many as media.
+    """
+    texts = example.text.split(IMAGE_MARK)
+    if len(texts) == 1:
+        texts = [""] * len(counts) + texts
+    elif len(texts) != len(counts) + 1:
+        raise DataError(
+            f"example {example.id!r} has {len(texts) - 1} {IMAGE_MARK} marks for {len(counts)} media; "
+            "expected one mark each, or none at all to put the media first",
+            location=example.location,
+        )
+    parts: list[dict[str, str]] = []
+    for i, text in enumerate(texts):
+        if text.strip():
+            parts.append({"type": "text", "text": text.strip()})
+        if i < len(counts):
+            parts.extend({"type": "image"} for _ in range(counts[i]))
+    return parts
+
+
+def render_prompt(content: Sequence[dict[str, str]], processor: Any) -> str:
+    """The prompt in the model's own chat form, with the generation prompt appended.
+
+    A model without a chat template gets its image tokens and the text as they stand.
+    """
+    template = getattr(processor, "chat_template", None)
+    if template:
+        # By the tokenizer even where there is a processor: some processors ask for parts that are not installed.
+        tokenizer = getattr(processor, "tokenizer", None)
+        body = list(content) if tokenizer is not None else "\n".join(part["text"] for part in content)
+        rendered = (tokenizer or processor).apply_chat_template(
+            [{"role": "user", "content": body}], chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+        return str(rendered)
+    image_token = getattr(processor, "image_token", "")
+    return "".join(image_token if part["type"] == "image" else part["text"] for part in content)
