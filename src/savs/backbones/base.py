@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -36,6 +36,7 @@ class BackboneSpec:
         video_frames: frames sampled from a video, passed as images.
         chat_template: digest of the chat template, or empty for plain prompts.
         attention_modules: pattern that named the attention modules by hand, or empty.
+        location: where it was loaded from. A hint for loading it again: not part of what identifies it.
     """
 
     model: str
@@ -48,17 +49,19 @@ class BackboneSpec:
     video_frames: int = 8
     chat_template: str = ""
     attention_modules: str = ""
+    location: str = field(default="", compare=False)
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when anything in the spec does."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        identity = {name: value for name, value in asdict(self).items() if name != "location"}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: BackboneSpec) -> list[str]:
         """What differs, one line a field: `dtype: float32 here, bfloat16 there`."""
         return [
             f"{f.name}: {getattr(self, f.name)!r} here, {getattr(other, f.name)!r} there"
             for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            if f.compare and getattr(self, f.name) != getattr(other, f.name)
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def load_backbone(
         video_frames=video_frames,
         chat_template=hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else "",
         attention_modules=attention_modules,
+        location=str(id_or_path),
     )
     return HuggingFaceBackbone(model, processor, spec)
 

@@ -177,6 +177,40 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         kept = self._kept(X)
         return kept.reshape(len(kept), -1)
 
+    def compact(self) -> Self:
+        """This classifier for features of its kept heads alone, best first: `[n_samples, k, head_dim]`.
+
+        Its arrays are float32, as they are stored, so that a saved classifier answers exactly as this one does.
+        """
+        check_is_fitted(self)
+        return self.from_tensors(self.get_params(), self.classes_, self.tensors())
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was learned at the kept heads, by name, as float32 (and class indices as int64)."""
+        check_is_fitted(self)
+        return {
+            "head_scores": self.head_scores_[self.selected_heads_].astype(np.float32),
+            "class_means": self.class_means_.astype(np.float32),
+            "head_weights": self.head_weights_.astype(np.float32),
+            **{
+                name: array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+                for name, array in self.heads_.tensors().items()
+            },
+        }
+
+    @classmethod
+    def from_tensors(cls, params: dict[str, Any], classes: ArrayLike, tensors: dict[str, NDArray[Any]]) -> Self:
+        """The compact classifier that `tensors` came from."""
+        self = cls(**params)
+        self.classes_ = np.asarray(classes)
+        self.class_means_ = tensors["class_means"]
+        self.head_scores_ = tensors["head_scores"]
+        self.head_weights_ = tensors["head_weights"]
+        self.n_features_in_, self.head_dim_in_ = self.class_means_.shape[1:]
+        self.selected_heads_ = np.arange(self.n_features_in_)
+        self.heads_ = HEAD_CLASSIFIERS[self.head_classifier].fitted.from_tensors(tensors)
+        return self
+
     def _validated_rule(self) -> HeadClassifier:
         choices = {
             "head_classifier": tuple(HEAD_CLASSIFIERS),

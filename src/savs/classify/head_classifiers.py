@@ -7,10 +7,11 @@ had it not seen it (`leave_one_out`). It ranks nothing and combines nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from typing_extensions import override
 
@@ -23,6 +24,15 @@ class FittedHeads(ABC):
     @abstractmethod
     def decide(self, z: Float) -> Float:
         """Score each class: `[n_samples, n_heads, head_dim]` -> `[n_samples, n_heads, n_classes]`, highest wins."""
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What was learned, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, NDArray[Any]]) -> Self:
+        """Heads out of arrays that `tensors` gave, others beside them being ignored."""
+        return cls(**{f.name: tensors[f.name] for f in fields(cls)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,12 @@ class NeighbourHeads(FittedHeads):
     Attributes:
         shots: `[n_shots, n_heads, head_dim]`, of length one.
         targets: `[n_shots]` class indices.
-        n_neighbours: how many nearest examples are asked.
     """
+
+    n_neighbours: ClassVar[int] = 5
 
     shots: Float
     targets: Index
-    n_neighbours: int
 
     @override
     def decide(self, z: Float) -> Float:
@@ -66,9 +76,11 @@ class HeadClassifier(ABC):
 
     Attributes:
         temperature: softmax(score / temperature) makes scores into probabilities.
+        fitted: what `fit` returns.
     """
 
     temperature: ClassVar[float]
+    fitted: ClassVar[type[FittedHeads]] = LinearHeads
 
     @abstractmethod
     def fit(self, z: Float, y: Index, n_classes: int) -> FittedHeads:
@@ -172,11 +184,11 @@ class NearestNeighbours(HeadClassifier):
     """Share of the classes among the nearest examples by cosine (arXiv 2412.00142, table 3a)."""
 
     temperature = 1.0
-    n_neighbours = 5
+    fitted = NeighbourHeads
 
     @override
     def fit(self, z: Float, y: Index, n_classes: int) -> NeighbourHeads:
-        return NeighbourHeads(shots=normalise(z), targets=y, n_neighbours=min(self.n_neighbours, len(y)))
+        return NeighbourHeads(shots=normalise(z), targets=y)
 
     @override
     def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
@@ -184,7 +196,7 @@ class NearestNeighbours(HeadClassifier):
         similarity = inner_products(unit, unit)
         rows = np.arange(len(y))
         similarity[rows, :, rows] = -np.inf
-        return _neighbour_shares(similarity, y, min(self.n_neighbours, len(y) - 1))
+        return _neighbour_shares(similarity, y, min(NeighbourHeads.n_neighbours, len(y) - 1))
 
 
 class LinearProbe(HeadClassifier):
