@@ -27,6 +27,8 @@ def test_clusters_of_one_agree_with_the_binomial():
 
 def test_clusters_weigh_by_their_size():
     assert clustered_interval([1, 0, 9], [1, 1, 18]).value == 0.5
+    even = clustered_interval([1, 2, 10], [2, 4, 20])
+    assert (even.low, even.high) == (0.5, 0.5), "a cluster's points and its size are resampled together"
 
 
 def test_clusters_that_are_all_right_or_single_tell_little():
@@ -86,7 +88,9 @@ def test_the_draws_interval_counts_both_draws_and_examples():
     differing = np.array([rng.permutation(200) < 200 * share for share in shares])
     assert draws_interval(differing).value == pytest.approx(0.8)
     wide = draws_interval(differing)
-    assert wide.high - wide.low > 1.5 * (only_examples.high - only_examples.low)
+    standard_error = np.sqrt(np.var(shares, ddof=1) / 5)  # of a mean of five; the examples add little
+    assert wide.high - wide.low == pytest.approx(2 * 1.96 * standard_error, rel=0.08)
+    assert wide.high - wide.low > 2 * (only_examples.high - only_examples.low)
 
 
 def test_draws_are_deterministic_by_seed():
