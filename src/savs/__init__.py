@@ -3,4 +3,72 @@
 Importing this package is light and changes nothing: every public name is loaded when it is first used.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savs.backbones.huggingface import load_backbone
+    from savs.classify import SAVClassifier
+    from savs.data.example import Example, Media
+    from savs.data.readers import read_examples
+    from savs.data.sampling import sample_shots
+    from savs.data.tasks import Task, load_task
+    from savs.evaluation import Report, evaluate
+    from savs.extraction import extract
+    from savs.features import HeadFeatures, HeadId, HeadLayout
+    from savs.model import SAVModel
+    from savs.prediction import Prediction
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Example": "savs.data.example",
+    "HeadFeatures": "savs.features",
+    "HeadId": "savs.features",
+    "HeadLayout": "savs.features",
+    "Media": "savs.data.example",
+    "Prediction": "savs.prediction",
+    "Report": "savs.evaluation",
+    "SAVClassifier": "savs.classify",
+    "SAVModel": "savs.model",
+    "Task": "savs.data.tasks",
+    "evaluate": "savs.evaluation",
+    "extract": "savs.extraction",
+    "load_backbone": "savs.backbones.huggingface",
+    "load_task": "savs.data.tasks",
+    "read_examples": "savs.data.readers",
+    "sample_shots": "savs.data.sampling",
+}
+
+__all__ = [
+    "Example",
+    "HeadFeatures",
+    "HeadId",
+    "HeadLayout",
+    "Media",
+    "Prediction",
+    "Report",
+    "SAVClassifier",
+    "SAVModel",
+    "Task",
+    "evaluate",
+    "extract",
+    "load_backbone",
+    "load_task",
+    "read_examples",
+    "sample_shots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,6 +64,7 @@ class HeadLayout:
 
     @property
     def n_heads(self) -> int:
+        """How many heads there are."""
         return len(self.heads)
 
     @property

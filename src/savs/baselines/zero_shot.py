@@ -1,0 +1,99 @@
+"""The model's own answer, without examples: written freely, or chosen by likelihood from the labels' words.
+
+Knows how answers are matched to labels. Knows no shots, no heads and no metric.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+
+import numpy as np
+
+from savs.backbones.base import Backbone, Progress
+from savs.data.example import Example
+from savs.data.tasks import GENERIC, Task
+from savs.prediction import Prediction
+
+#: The label of a free answer that matches none of the classes. It counts as wrong and is reported as a rate.
+UNMATCHED = "<unmatched>"
+
+_LETTER = re.compile(r"\(?([A-Z])(?:[).:]|$)")
+
+
+def free_answer(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    classes: Sequence[str],
+    *,
+    task: Task = GENERIC,
+    max_new_tokens: int = 16,
+    progress: Progress | None = None,
+) -> list[Prediction]:
+    """Zero-shot generation: the greedy answer, matched to a label by `match_answer`."""
+    answers = backbone.generate(examples, max_new_tokens=max_new_tokens, progress=progress)
+    labels = [match_answer(answer, example, classes, task) for answer, example in zip(answers, examples, strict=True)]
+    return [
+        Prediction(example.id, label, {c: float(c == label) for c in classes}, {})
+        for example, label in zip(examples, labels, strict=True)
+    ]
+
+
+def closed_choice(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    classes: Sequence[str],
+    *,
+    task: Task = GENERIC,
+    progress: Progress | None = None,
+) -> list[Prediction]:
+    """Zero-shot likelihood: the class whose word has the highest mean log-probability a token.
+
+    For Yes and No this is VQAScore (arXiv 2404.01291). Where an example offers choices among the classes, only those
+    compete.
+    """
+    scores = backbone.answer_log_likelihoods(examples, [task.answer(label) for label in classes], progress=progress)
+    predictions = []
+    for example, row in zip(examples, scores, strict=True):
+        offered = np.array([not _limits(example, classes) or label in (example.choices or ()) for label in classes])
+        allowed = np.where(offered, row, -np.inf)
+        weights = np.exp(allowed - allowed.max())
+        share = weights / weights.sum()
+        probabilities = {label: float(p) for label, p in zip(classes, share, strict=True)}
+        predictions.append(Prediction(example.id, classes[int(allowed.argmax())], probabilities, {}))
+    return predictions
+
+
+def match_answer(answer: str, example: Example, classes: Sequence[str], task: Task = GENERIC) -> str:
+    """The class that a free answer names, or `UNMATCHED`.
+
+    In this order: the whole answer is a class or its word; it is an option letter, and the example's choices or the
+    classes say what that stands for; it begins with the word of exactly one class. Case and punctuation do not count.
+    """
+    words = {_plain(word): label for label in classes for word in (label, task.answer(label))}
+    text = _plain(answer)
+    if text in words:
+        return words[text]
+    letter = _LETTER.match(answer.strip())
+    if letter is not None:
+        if letter[1].lower() in words:
+            return words[letter[1].lower()]
+        option = ord(letter[1]) - ord("A")
+        if example.choices is not None and option < len(example.choices) and example.choices[option] in classes:
+            return example.choices[option]
+    begun = {label for word, label in words.items() if word and f"{text} ".startswith(f"{word} ")}
+    return begun.pop() if len(begun) == 1 else UNMATCHED
+
+
+def _limits(example: Example, classes: Sequence[str]) -> bool:
+    return example.choices is not None and any(choice in classes for choice in example.choices)
+
+
+def _plain(text: str) -> str:
+    """Lower case, no punctuation, single spaces.
+
+    >>> _plain(" It's a  Cat. ")
+    'its a cat'
+    """
+    return " ".join(text.casefold().translate(str.maketrans("", "", string.punctuation)).split())
