@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from PIL import Image
 
 from savs.data.example import IMAGE_MARK, Example, Media
 from savs.data.formats import Row
+from savs.data.hints import closest
 from savs.data.media import guess_kind
 from savs.data.tasks import Cells, Task
 from savs.errors import DataError
@@ -122,8 +122,8 @@ class RowReader:
             raise DataError(f"label is {value!r} ({type(value).__name__}); expected text or a whole number")
         label = self.task.label_rule.apply(str(value))
         if self.task.labels is not None and label not in self.task.labels:
-            close = get_close_matches(label, self.task.labels, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            close = closest(label, self.task.labels)
+            hint = f"; did you mean {close!r}?" if close else ""
             raise DataError(
                 f"label {label!r} is not one of task {self.task.name!r}; expected {', '.join(self.task.labels)}{hint}"
             )

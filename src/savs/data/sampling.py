@@ -11,11 +11,11 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from savs.data.example import Example, Media
+from savs.data.hints import closest
 from savs.data.media import content_key
 from savs.errors import DataError
 
@@ -147,9 +147,9 @@ def unknown_labels(train_labels: Iterable[str], examples: Iterable[Example]) -> 
     if not unknown:
         return
     first = unknown[0]
-    close = get_close_matches(str(first.label), known, n=1)
-    hint = f"did you mean {close[0]!r}? Otherwise add examples of it to training" if close else "add examples of it"
-    more = f" ({len(unknown) - 1} more rows have unknown labels)" if len(unknown) > 1 else ""
+    close = closest(str(first.label), known)
+    hint = f"did you mean {close!r}? Otherwise add examples of it to training" if close else "add examples of it"
+    more = f" (and {len(unknown) - 1} more with unknown labels)" if len(unknown) > 1 else ""
     raise DataError(
         f"label {first.label!r} was never seen in training, which had {', '.join(known)}; {hint}, or leave the row "
         f"out{more}",

@@ -8,9 +8,9 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from savs.data.hints import closest
 from savs.errors import DataError
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ def from_table(cls: type[T], table: object, where: str) -> T:
     hints = get_type_hints(cls)
     for key in table:
         if key not in hints:
-            close = get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"expected some of {_names(cls)}"
+            close = closest(str(key), hints)
+            hint = f"did you mean {close!r}?" if close else f"expected some of {_names(cls)}"
             raise DataError(f"{where} has an unknown key {key!r}; {hint}")
     values = {}
     for field in fields(cls):  # type: ignore[arg-type]

@@ -11,13 +11,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from savs.data.hints import closest
 from savs.data.tables import from_table, to_table
 from savs.errors import DataError
 
@@ -225,8 +225,8 @@ def load_task(name_or_path: str | Path) -> Task:
             return task
     if path.suffix != ".toml":
         names = [task.name for task in builtin_tasks()]
-        close = get_close_matches(str(name_or_path), names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}, or a .toml file"
+        close = closest(str(name_or_path), names)
+        hint = f"did you mean {close!r}?" if close else f"expected one of {', '.join(names)}, or a .toml file"
         raise DataError(f"there is no task {str(name_or_path)!r}; {hint}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -307,8 +307,8 @@ def _groups(task: Task, pattern: str) -> int:
 
 def _cell(row: Cells, column: str) -> Any:
     if column not in row:
-        close = get_close_matches(column, map(str, row), n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else "add it, or choose the task that fits these columns"
+        close = closest(column, map(str, row))
+        hint = f"did you mean {close!r}?" if close else "add it, or choose the task that fits these columns"
         raise DataError(f"has no column {column!r}; it has {', '.join(map(str, row)) or 'none'}; {hint}")
     return row[column]
 

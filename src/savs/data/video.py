@@ -88,7 +88,9 @@ def _decoder(source: Any) -> Iterator[tuple[Any, Any]]:
     try:
         with av.open(BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
             if not container.streams.video:
-                raise DataError(f"{_name(source)} has no video stream; expected a video")
+                raise DataError(
+                    f"{_name(source)} has no video stream: it is cut short, or no video; make or download it again"
+                )
             yield container, container.streams.video[0]
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise

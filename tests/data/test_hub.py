@@ -1,0 +1,135 @@
+"""The Hub by way of a stand-in for `datasets` that serves rows from memory."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from savs.data.hub import HubName, hub_rows
+from savs.data.readers import read_examples
+from savs.errors import DataError
+
+
+class Image:
+    def __init__(self, decode=True):
+        self.decode = decode
+
+
+class Video(Image):
+    pass
+
+
+class ClassLabel:
+    def __init__(self, names):
+        self.names = names
+
+    def int2str(self, number):
+        return self.names[number]
+
+
+class Data:
+    def __init__(self, rows, features):
+        self.rows, self.features = rows, features
+
+    def cast_column(self, column, feature):
+        return Data(self.rows, {**self.features, column: feature})
+
+    def __iter__(self):
+        for row in self.rows:
+            for column, feature in self.features.items():
+                if isinstance(feature, Image) and feature.decode:
+                    pytest.fail(f"{column} would be decoded")
+            yield row
+
+
+@pytest.fixture
+def hub(monkeypatch, draw, film):
+    image, moving = draw("a.png").read_bytes(), film("a.mp4", [0, 99]).read_bytes()
+    rows = [
+        {"image": {"bytes": image, "path": "a.png"}, "label": 0},
+        {"image": {"bytes": moving, "path": None}, "label": 1},
+        {"image": {"bytes": image, "path": None}, "label": -1},
+    ]
+    calls = []
+
+    def load_dataset(name, config, *, split, streaming):
+        calls.append((name, config, split, streaming))
+        if name == "them/gone":
+            raise FileNotFoundError("no such data set")
+        kind = Video() if config == "films" else Image()
+        chosen = [rows[1]] if config == "films" else [rows[0], rows[2]]
+        return Data(chosen, {"image": kind, "label": ClassLabel(["cat", "dog"])})
+
+    module = ModuleType("datasets")
+    module.Image, module.Video = Image, Video
+    module.load_dataset = load_dataset
+    module.get_dataset_split_names = lambda name, config: ["train", "test"] if name == "me/two" else ["train"]
+    module.exceptions = SimpleNamespace(DatasetsError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hf://me/pets", HubName("me/pets")),
+        ("hf://me/pets/test", HubName("me/pets", split="test")),
+        ("hf://BLINK-Benchmark/BLINK:Art_Style/val", HubName("BLINK-Benchmark/BLINK", "Art_Style", "val")),
+        ("me/pets:small", HubName("me/pets", "small")),
+        ("me/pets", HubName("me/pets")),
+        ("data/train.jsonl", None),
+        ("train", None),
+        ("/a/b", None),
+        ("a/b/c/d", None),
+    ],
+)
+def test_names(text, expected):
+    assert HubName.parse(text) == expected
+    if expected is not None:
+        assert HubName.parse(str(expected)) == expected
+
+
+def test_a_wrong_name_is_refused():
+    with pytest.raises(DataError, match="expected hf://owner/name"):
+        HubName.parse("hf://pets")
+
+
+def test_rows_keep_their_bytes_and_have_class_names(hub):
+    first, last = hub_rows(HubName("me/pets"), None)
+    assert first.cells["label"] == "cat"
+    assert first.location == "hf://me/pets/train[0]"
+    assert first.default_id == "pets:train:0"
+    assert last.cells["label"] is None
+    assert hub == [("me/pets", None, "train", False)]
+
+
+def test_examples_come_from_the_hub_by_either_name(hub):
+    examples = read_examples("hf://me/pets")
+    assert [(e.id, e.label) for e in examples] == [("pets:train:0", "cat"), ("pets:train:1", None)]
+    assert isinstance(examples[0].media[0].source, bytes)
+    assert read_examples("me/pets") == examples
+
+
+def test_a_limit_streams(hub):
+    assert len(read_examples("me/pets/test", limit=1)) == 1
+    assert hub == [("me/pets", None, "test", True)]
+
+
+def test_videos_are_videos(hub):
+    (example,) = read_examples("me/pets:films/train")
+    assert (example.media[0].kind, example.label) == ("video", "dog")
+
+
+def test_what_the_hub_refuses_is_told_with_what_to_check(hub):
+    with pytest.raises(DataError, match=r"hf://me/two: has the splits train, test; name one, as in hf://me/two/train"):
+        read_examples("me/two")
+    with pytest.raises(
+        DataError, match=r"hf://them/gone/train: cannot be read from the Hub \(no such data set\); check owner"
+    ):
+        read_examples("hf://them/gone/train")
+
+
+def test_without_datasets_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'savs\[hub\]'"):
+        read_examples("hf://me/pets")
