@@ -1,0 +1,37 @@
+"""What the embedded model never sees in training, in one place. Knows no image, no question and no model.
+
+A thing is held out by the hash of its name, so that the rule needs no list, and so that adding a shape or a
+pictogram moves no other thing across the line. `training/` asks these functions before it draws or reads anything;
+the demo's evaluation tasks are built from what they hold out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+#: One in how many is held out.
+ONE_IN = 5
+
+#: Packages whose images must never be read by `training/`: they are evaluation data only.
+EVALUATION_PACKAGES = ("conformal-clip-data", "openmoji", "scikit-learn")
+
+#: Splits of training packages that are evaluation data.
+EVALUATION_SPLITS = ("easy_vqa/data/test",)
+
+#: Words that mean nothing to the model: the evaluation's invented classes. No training text contains them.
+INVENTED_NAMES = ("blicket", "dax", "fep", "gorp", "kiki", "modi", "toma", "wug", "zavo", "lopa", "bouba", "tupe")
+
+
+def _is_held_out(kind: str, name: str) -> bool:
+    digest = hashlib.sha256(f"{kind}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % ONE_IN == 0
+
+
+def is_held_out_combination(shape: str, colour: str) -> bool:
+    """Whether objects of this shape in this colour are kept out of training."""
+    return _is_held_out("combination", f"{colour} {shape}")
+
+
+def is_held_out_pictogram(name: str) -> bool:
+    """Whether a pictogram concept, by its Unicode name, is kept out of training in every drawing hand."""
+    return _is_held_out("pictogram", " ".join(name.lower().split()))
