@@ -191,22 +191,34 @@ class HuggingFaceBackbone:
         done = 0
         for rows in _batches(examples, DEFAULT_BATCH_SIZE):
             batch = [examples[row] for row in rows]
-            prompt_lengths = self._inputs(batch)["attention_mask"].sum(dim=1)
+            prompts = self._inputs(batch)
+            lengths = prompts["attention_mask"].sum(dim=1)
+            first: torch.Tensor | None = None
             for column, answer in enumerate(answers):
                 inputs = self._inputs(batch, answer=answer)
-                with torch.inference_mode():
-                    logits = self.model(**inputs, use_cache=False).logits.float()
-                predicted = logits[:, :-1].log_softmax(dim=-1)
-                chosen = predicted.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
-                position = torch.arange(1, logits.shape[1], device=logits.device)
-                lengths = inputs["attention_mask"].sum(dim=1)
-                in_answer = (position >= prompt_lengths[:, None]) & (position < lengths[:, None])
+                ends = inputs["attention_mask"].sum(dim=1)
+                if bool((ends == lengths + 1).all()):
+                    # An answer of one token is read off the prompt's own last position: one pass serves them all.
+                    if first is None:
+                        first = self._log_probabilities(prompts)[torch.arange(len(rows)), lengths - 1]
+                    tokens = inputs["input_ids"].gather(1, lengths[:, None])
+                    scores[rows, column] = first.gather(1, tokens)[:, 0].cpu().numpy()
+                    continue
+                chosen = self._log_probabilities(inputs)[:, :-1].gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
+                position = torch.arange(1, inputs["input_ids"].shape[1], device=chosen.device)
+                in_answer = (position >= lengths[:, None]) & (position < ends[:, None])
                 mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
                 scores[rows, column] = mean.cpu().numpy()
             done += len(rows)
             if progress is not None:
                 progress(done, len(examples))
         return scores
+
+    def _log_probabilities(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Log-probabilities of the next token at every position: `[n_rows, n_positions, n_tokens]`."""
+        with torch.inference_mode():
+            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
+        return logits.float().log_softmax(dim=-1)
 
     def _features(
         self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
