@@ -43,7 +43,7 @@ def open_image(media: Media) -> Image.Image:
     """
     with _opened(media) as image:
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _to_rgb(_upright(image))
 
 
 def sample_frames(media: Media, n: int) -> list[Image.Image]:
@@ -89,6 +89,8 @@ def verify(media: Media) -> None:
     with _opened(media, moving=media.kind == "video") as image:
         image.draft("L", (1, 1))
         image.load()
+        if image.mode in ("I", "F"):
+            _grey_to_8_bits(image)
 
 
 def content_key(media: Media) -> str:
@@ -120,6 +122,14 @@ def guess_kind(name: str) -> Literal["image", "video"] | None:
 
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+    except Exception:
+        # EXIF data are damaged in many ways, and far more often than the image they describe: it is shown as it is.
+        return image
 
 
 def _is_animation(media: Media) -> bool:
@@ -201,11 +211,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _grey_to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         page = Image.new("RGB", rgba.size, "white")
         page.paste(rgba, mask=rgba.getchannel("A"))
         return page
-    # A fresh image without the source's metadata, which otherwise rides along (and turns it again downstream).
+    # A fresh image without the source's metadata, which would otherwise turn it again downstream.
     rgb = image.convert("RGB")
     rgb.info = {}
     return rgb
@@ -218,7 +228,7 @@ def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and 255 < high <= 65535 and low >= 0):
         return Image.fromarray((values >> 8).astype(np.uint8))
     if image.mode == "F" and low >= 0 and high <= 1:
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+        return image.point(lambda value: value * 255 + 0.5).convert("L")
     if low >= 0 and high <= 255:
         return Image.fromarray(np.rint(values).astype(np.uint8))
     raise DataError(
