@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS, FittedHeads, HeadClassifier
 from savs.classify.selector import Ranking, blocks, rank_heads, score_heads
-from savs.classify.similarity import Float, Index, class_means, margins, softmax
+from savs.classify.similarity import Float, Index, best_class, class_means, margins, softmax
 
 ScoredOn = Literal["shots", "leave_one_out", "cross_validation"]
 Combination = Literal["majority", "mean_probability", "reliability"]
@@ -157,9 +157,8 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """`[n_samples]` the class of each example."""
         decisions = self._decisions(X)
         if self.combination == "majority":
-            votes = decisions.argmax(axis=-1)
-            return np.asarray(self.classes_[_majority(votes, len(self.classes_))])
-        return np.asarray(self.classes_[self._combine(decisions).argmax(axis=-1)])
+            return np.asarray(self.classes_[_majority(best_class(decisions), len(self.classes_))])
+        return np.asarray(self.classes_[best_class(self._combine(decisions))])
 
     def predict_proba(self, X: ArrayLike) -> Float:
         """`[n_samples, n_classes]`: the share of the heads' votes, mean probability, or reliability-weighted mean.
@@ -170,7 +169,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def head_votes(self, X: ArrayLike) -> NDArray[Any]:
         """`[n_samples, k]` the class that each kept head would choose alone, best-ranked head first."""
-        return np.asarray(self.classes_[self._decisions(X).argmax(axis=-1)])
+        return np.asarray(self.classes_[best_class(self._decisions(X))])
 
     def transform(self, X: ArrayLike) -> NDArray[np.floating]:
         """`[n_samples, k * head_dim]`: the kept heads' features side by side, for use as an embedding."""
@@ -274,7 +273,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _combine(self, decisions: Float) -> Float:
         n_classes = decisions.shape[-1]
         if self.combination == "majority":
-            return np.asarray(_vote_counts(decisions.argmax(axis=-1), n_classes) / decisions.shape[1])
+            return np.asarray(_vote_counts(best_class(decisions), n_classes) / decisions.shape[1])
         probabilities = softmax(decisions / self._temperature(HEAD_CLASSIFIERS[self.head_classifier]))
         weighted = (probabilities * self.head_weights_).sum(axis=1)
         return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from savs.classify.similarity import Float, Index, margins, softmax
+from savs.classify.similarity import Float, Index, best_class, margins, softmax
 
 Ranking = Literal["accuracy", "probability", "margin"]
 
@@ -31,7 +31,7 @@ def score_heads(decisions: Float, y: Index, *, ranking: Ranking, temperature: fl
     if ranking == "probability":
         true_class = softmax(decisions / temperature)[np.arange(len(y)), :, y]
         return true_class.mean(axis=0), np.zeros(decisions.shape[1])
-    accuracy = (decisions.argmax(axis=-1) == y[:, None]).mean(axis=0)
+    accuracy = (best_class(decisions) == y[:, None]).mean(axis=0)
     tie_break = margins(decisions, y).mean(axis=0) if ranking == "margin" else np.zeros(decisions.shape[1])
     return accuracy, tie_break
 

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+#: Scores of two classes that differ by less, as a share of their size where that is above one, are equal. A matrix
+#: product may give the same sum other last digits in another column or row, and rounding must not choose a class.
+ROUNDING = 1e-12
+
 
 def normalise(vectors: Float) -> Float:
     """Scale the last axis to length one; a zero vector stays zero, so that its cosine with anything is zero."""
@@ -69,6 +73,16 @@ def leave_one_out_cosines(z: Float, y: Index, means: Float) -> Float:
     own_mean = (count * means[y] - z) / (count - 1)
     cosines[np.arange(len(y)), :, y] = np.einsum("nhd,nhd->nh", unit, normalise(own_mean))
     return cosines
+
+
+def best_class(scores: Float) -> Index:
+    """The class with the highest score; of equals, up to `ROUNDING`, the lowest index: `[..., n_classes]` -> `[...]`.
+
+    >>> best_class(np.array([[0.1 + 0.2, 0.3, 0.0], [0.3, 0.1 + 0.2, 0.0], [0.0, 0.3, 0.4]])).tolist()
+    [0, 0, 2]
+    """
+    best = scores.max(axis=-1, keepdims=True)
+    return np.asarray((scores >= best - ROUNDING * np.maximum(1.0, np.abs(best))).argmax(axis=-1))
 
 
 def softmax(logits: Float) -> Float:
