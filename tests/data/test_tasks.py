@@ -214,6 +214,7 @@ def test_one_row_may_hold_several_examples():
 def test_sniffing_takes_most_rows_at_their_word_and_falls_back_on_the_general_task():
     guard = {"image": "a.jpg", "instruction": "do it", "label": "harmful"}
     assert sniff_task([guard, guard, {"image": "b.jpg"}]).name == "vlguard"
+    assert sniff_task([{"image": "a.jpg", "instruction": "unlabelled"}]).name == "vlguard"
     assert sniff_task([{**guard, "label": "spam", "question": "?"}]).name == "general"
     assert sniff_task([{"image": "a.jpg", "question": "Is it?", "label": "x"}]).name == "general"
     assert sniff_task([{"question": "Is it?"}]).name == "general"

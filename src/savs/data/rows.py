@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,14 @@ class RowReader:
         own = row.cells.get(self.task.fields.id) if self.task.fields.id else None
         return row.default_id if own is None or own == "" else str(own)
 
+    @cached_property
+    def _read_columns(self) -> frozenset[str]:
+        task, fields = self.task, self.task.fields
+        single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
+        renamed = (old for variant in task.unfold for old in variant.columns.values())
+        looked_up = (lookup.column for lookup in task.lookups.values())
+        return frozenset({*filter(None, single), *fields.media, *fields.group, *task.columns, *renamed, *looked_up})
+
     def _example(self, row: Row, suffix: str, cells: Cells) -> Example:
         fields = self.task.fields
         media = self._media(cells)
@@ -96,7 +105,7 @@ class RowReader:
             raise DataError(
                 f"has neither media nor text; expected one of {expected} among {', '.join(map(str, cells))}"
             )
-        unread = {column: value for column, value in cells.items() if column not in _read_columns(task)}
+        unread = {column: value for column, value in cells.items() if column not in self._read_columns}
         for column, value in unread.items():
             if not media and task.fields.media and _looks_like_media(value):
                 what, instead = "an image or a video", task.fields.media
@@ -153,14 +162,6 @@ class RowReader:
         if options is None or not all(isinstance(option, str | int | float) for option in options):
             raise DataError(f"column {fields.choices!r} holds {value!r}; expected a list of options")
         return tuple(map(str, options))
-
-
-def _read_columns(task: Task) -> frozenset[str]:
-    fields = task.fields
-    single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
-    renamed = (old for variant in task.unfold for old in variant.columns.values())
-    looked_up = (lookup.column for lookup in task.lookups.values())
-    return frozenset({*filter(None, single), *fields.media, *fields.group, *task.columns, *renamed, *looked_up})
 
 
 def _kind(value: Any, column: str) -> Kind | None:
