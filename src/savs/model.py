@@ -5,55 +5,39 @@ It ties the rooms together and adds one thing of its own: the form on disk. No a
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 import savs
 from savs.backbones.base import Backbone, BackboneSpec, Progress
 from savs.card import render_card
+from savs.classifier_folder import (
+    CONFIG_FILE,
+    FORMAT_VERSION,
+    Contents,
+    check_free,
+    damaged,
+    download,
+    read_folder,
+    write_folder,
+)
 from savs.classify import SAVClassifier
 from savs.data.example import Example
+from savs.data.shot_keys import ShotKey, shot_key
 from savs.data.tasks import GENERIC, Task
-from savs.errors import DataError, OutputExistsError, SpecMismatchError
+from savs.errors import DataError, SpecMismatchError
 from savs.extraction import extract
 from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
-from savs.intervals import Interval, wilson_interval
+from savs.fit_summary import FitSummary, held_out_accuracy
+from savs.intervals import Interval
 from savs.prediction import Prediction
-
-CONFIG_FILE = "config.json"
-TENSORS_FILE = "heads.safetensors"
-CARD_FILE = "README.md"
-FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class FitSummary:
-    """What is known of a classifier from its shots alone.
-
-    Attributes:
-        shots: labelled examples of each class.
-        accuracy: on shots that were held out in turn (stratified folds, heads chosen anew in each); None where a
-            class has a single shot.
-        best_head_score: of the best head.
-        worst_kept_score: of the last head that was kept.
-        n_heads: heads there were to choose from.
-    """
-
-    shots: dict[str, int]
-    accuracy: Interval | None
-    best_head_score: float
-    worst_kept_score: float
-    n_heads: int
 
 
 class SAVModel:
@@ -69,6 +53,7 @@ class SAVModel:
         head_scores: `[n_heads]` score of each head of `layout`.
         selected_heads: the kept heads, best first.
         summary: what the shots say of it.
+        shot_keys: by which the shots can be known again in a test set; none where it was fitted on features alone.
     """
 
     def __init__(
@@ -81,6 +66,7 @@ class SAVModel:
         head_scores: FloatArray,
         selected_heads: Sequence[HeadId],
         summary: FitSummary,
+        shot_keys: Sequence[ShotKey] = (),
         backbone: Backbone | None = None,
     ) -> None:
         self.spec = spec
@@ -90,6 +76,7 @@ class SAVModel:
         self.head_scores = head_scores
         self.selected_heads = tuple(selected_heads)
         self.summary = summary
+        self.shot_keys = tuple(shot_keys)
         self._backbone: Backbone | None = None
         if backbone is not None:
             self.attach(backbone)
@@ -125,11 +112,12 @@ class SAVModel:
             progress: called with (examples done, examples in all).
 
         Raises:
-            DataError: an example has no label, or there is only one class.
+            DataError: as `check_shots`.
         """
-        _check_labels([example.label for example in examples], [example.location or example.id for example in examples])
+        check_shots(examples, classifier)
+        shot_keys = [shot_key(example) for example in examples]
         features = extract(backbone, examples, batch_size=batch_size, progress=progress)
-        return cls.fit_features(features, backbone=backbone, task=task, classifier=classifier)
+        return cls.fit_features(features, backbone=backbone, task=task, classifier=classifier, shot_keys=shot_keys)
 
     @classmethod
     def fit_features(
@@ -139,17 +127,25 @@ class SAVModel:
         backbone: Backbone,
         task: Task = GENERIC,
         classifier: SAVClassifier | None = None,
+        shot_keys: Sequence[ShotKey] = (),
     ) -> Self:
         """`fit` on features that were extracted before, without a forward pass.
 
+        Args:
+            features: of the shots.
+            backbone: that made them.
+            task: how the examples were asked.
+            classifier: unfitted; the paper's rule by default.
+            shot_keys: `shot_key` of each example, for the leak check of a later test set.
+
         Raises:
-            DataError: an example has no label, or there is only one class.
+            DataError: as `check_shots`.
             SpecMismatchError: the features come from another backbone.
         """
-        _check_labels(features.labels, features.ids)
+        unfitted = classifier if classifier is not None else SAVClassifier()
+        _check_labels(features.labels, features.ids, unfitted)
         _check_fingerprint(features, backbone.spec)
         labels = np.array([str(label) for label in features.labels])
-        unfitted = classifier if classifier is not None else SAVClassifier()
         fitted = clone(unfitted).fit(features.z, labels)
         kept = fitted.selected_heads_
         return cls(
@@ -161,11 +157,12 @@ class SAVModel:
             selected_heads=[features.layout.heads[i] for i in kept],
             summary=FitSummary(
                 shots={str(label): count for label, count in sorted(Counter(labels.tolist()).items())},
-                accuracy=_held_out_accuracy(unfitted, features.z, labels),
+                accuracy=held_out_accuracy(unfitted, features.z, labels),
                 best_head_score=float(fitted.head_scores_[kept[0]]),
                 worst_kept_score=float(fitted.head_scores_[kept[-1]]),
                 n_heads=features.layout.n_heads,
             ),
+            shot_keys=shot_keys,
             backbone=backbone,
         )
 
@@ -249,27 +246,15 @@ class SAVModel:
         return self._predictions(features.ids, features.z[:, [column[head] for head in self.selected_heads]])
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write `config.json`, `heads.safetensors` and the model card `README.md`.
+        """Write `config.json`, `heads.safetensors`, `shots.json` and the model card `README.md`.
 
         Raises:
-            OutputExistsError: the folder holds a classifier or other files, and `overwrite` is not set.
+            OutputExistsError: the folder holds a classifier and `overwrite` is not set, or it holds something else.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-            raise OutputExistsError(
-                f"{folder} exists and is not empty; choose another name, or overwrite it on purpose"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {
-                "all_head_scores": np.ascontiguousarray(self.head_scores),
-                **{name: np.ascontiguousarray(array) for name, array in self.classifier.tensors().items()},
-            },
-            folder / TENSORS_FILE,
-        )
-        (folder / CARD_FILE).write_text(render_card(self), encoding="utf-8")
-        # The configuration comes last: a folder without it is not a classifier.
-        (folder / CONFIG_FILE).write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
+        check_free(folder, overwrite=overwrite)
+        tensors = {"all_head_scores": self.head_scores, **self.classifier.tensors()}
+        write_folder(folder, Contents(self._config(), tensors, render_card(self), self.shot_keys))
         return folder
 
     @classmethod
@@ -284,30 +269,18 @@ class SAVModel:
             revision: branch, tag or commit on the Hub.
 
         Raises:
-            DataError: there is no classifier there, or it is of a later format.
+            DataError: there is no classifier there, it is damaged, or it is of a later format.
             SpecMismatchError: `backbone` is not the one that the classifier was fitted on.
         """
         folder = Path(folder_or_id).expanduser()
         if not folder.exists() and str(folder_or_id).count("/") == 1:
-            folder = _download(str(folder_or_id), revision)
-        config, tensors = _read(folder)
-        layout = HeadLayout(
-            tuple(HeadId(layer, head) for layer, n_heads in config["layers"] for head in range(n_heads)),
-            config["head_dim"],
-        )
-        summary = dict(config["summary"])
-        if summary["accuracy"] is not None:
-            summary["accuracy"] = Interval(**summary["accuracy"])
-        return cls(
-            spec=BackboneSpec.from_json(config["backbone"]),
-            task=Task.from_json(config["task"], where=str(folder / CONFIG_FILE)),
-            classifier=SAVClassifier.from_tensors(config["classifier"], np.array(config["classes"]), tensors),
-            layout=layout,
-            head_scores=tensors["all_head_scores"],
-            selected_heads=[HeadId.parse(head) for head in config["selected_heads"]],
-            summary=FitSummary(**summary),
-            backbone=backbone,
-        )
+            folder = download(str(folder_or_id), revision)
+        contents = read_folder(folder)
+        try:
+            parts = _parts_of(contents, where=str(folder / CONFIG_FILE))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(folder / CONFIG_FILE, error) from error
+        return cls(**parts, backbone=backbone)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the classifier to the Hub and return its address."""
@@ -322,7 +295,7 @@ class SAVModel:
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add SAVs classifier"))
 
     def _parts(self) -> dict[str, Any]:
-        names = ("spec", "task", "classifier", "layout", "head_scores", "selected_heads", "summary")
+        names = ("spec", "task", "classifier", "layout", "head_scores", "selected_heads", "summary", "shot_keys")
         return {name: getattr(self, name) for name in names}
 
     def _config(self) -> dict[str, Any]:
@@ -354,12 +327,33 @@ class SAVModel:
         ]
 
 
-def _check_labels(labels: Sequence[str | None], names: Sequence[str]) -> None:
+def check_shots(examples: Sequence[Example], classifier: SAVClassifier | None = None) -> None:
+    """Refuse examples that no classifier can be fitted on, before a model is loaded for them.
+
+    Raises:
+        DataError: an example has no label, there is only one class, or a class has fewer examples than the
+            classifier needs to score heads on examples that they have not seen.
+    """
+    _check_labels(
+        [example.label for example in examples],
+        [example.location or example.id for example in examples],
+        classifier if classifier is not None else SAVClassifier(),
+    )
+
+
+def _check_labels(labels: Sequence[str | None], names: Sequence[str], classifier: SAVClassifier) -> None:
     for label, name in zip(labels, names, strict=True):
         if label is None:
             raise DataError("has no label; every example that a classifier is fitted on needs one", location=name)
-    if len(set(labels)) == 1:
+    counts = Counter(labels)
+    if len(counts) == 1:
         raise DataError(f"all {len(labels)} examples have the label {labels[0]!r}; expected at least two classes")
+    alone = [label for label, count in counts.items() if count < 2]
+    if alone and (classifier.scored_on != "shots" or classifier.combination == "reliability"):
+        raise DataError(
+            f"class {alone[0]!r} has one example, and this rule scores heads on examples that they have not seen; "
+            "it needs two in every class. Add one, or choose a rule that scores on the shots"
+        )
 
 
 def _check_fingerprint(features: HeadFeatures, spec: BackboneSpec) -> None:
@@ -370,47 +364,20 @@ def _check_fingerprint(features: HeadFeatures, spec: BackboneSpec) -> None:
         )
 
 
-def _held_out_accuracy(classifier: SAVClassifier, z: FloatArray, labels: Any) -> Interval | None:
-    """Accuracy on shots held out in turn, heads chosen anew each time; None with a single shot in a class."""
-    fewest = min(Counter(labels.tolist()).values())
-    needed = 2 if classifier.scored_on == "shots" and classifier.combination != "reliability" else 3
-    if fewest < needed:
-        return None
-    folds = StratifiedKFold(n_splits=min(5, fewest), shuffle=True, random_state=0)
-    predicted = cross_val_predict(clone(classifier), z, labels, cv=folds)
-    return wilson_interval(int((predicted == labels).sum()), len(labels))
-
-
-def _download(repo_id: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG_FILE, TENSORS_FILE, CARD_FILE])
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise DataError(
-            f"there is no folder {repo_id} and no such classifier can be reached on the Hub; "
-            "expected a folder written by savs fit, or a Hub id"
-        ) from error
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the tensors of a saved classifier."""
-    path = folder / CONFIG_FILE
-    if not path.is_file() or not (folder / TENSORS_FILE).is_file():
-        raise DataError(
-            f"{folder} holds no classifier; expected {CONFIG_FILE} and {TENSORS_FILE}, as savs fit writes them"
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"is not valid JSON: {error}; fit the classifier again", location=str(path)) from error
-    if config.get("format") != FORMAT_VERSION:
-        raise DataError(
-            f"has format {config.get('format')!r}; this version of savs reads format {FORMAT_VERSION}. "
-            "Upgrade savs, or fit the classifier again",
-            location=str(path),
-        )
-    return config, load_file(folder / TENSORS_FILE)
+def _parts_of(contents: Contents, *, where: str) -> dict[str, Any]:
+    """What the constructor takes, out of the files."""
+    config, tensors = contents.config, dict(contents.tensors)
+    summary = dict(config["summary"])
+    if summary["accuracy"] is not None:
+        summary["accuracy"] = Interval(**summary["accuracy"])
+    heads = (HeadId(layer, head) for layer, n_heads in config["layers"] for head in range(n_heads))
+    return {
+        "spec": BackboneSpec.from_json(config["backbone"]),
+        "task": Task.from_json(config["task"], where=where),
+        "classifier": SAVClassifier.from_tensors(config["classifier"], np.array(config["classes"]), tensors),
+        "layout": HeadLayout(tuple(heads), config["head_dim"]),
+        "head_scores": tensors["all_head_scores"],
+        "selected_heads": [HeadId.parse(head) for head in config["selected_heads"]],
+        "summary": FitSummary(**summary),
+        "shot_keys": contents.shot_keys,
+    }

@@ -58,7 +58,7 @@ def read_examples(
     root = Path(image_root) if image_root is not None else None
     if root is not None and not root.is_dir():
         raise DataError(f"the image root {root} is no folder; give the folder that holds the media")
-    known = _task(task, rows, str(source))
+    known = _sniffed(rows, str(source)) if task is None else detect_task(source, task)
     reader = RowReader(known, partial(locate, folder=folder, root=root), require_labels)
     examples: list[Example] = []
     bad: list[BadRow] = []
@@ -72,6 +72,20 @@ def read_examples(
     if bad and (on_bad is None or not examples):
         raise _bad_rows_error(bad, len(rows))
     return _with_unique_ids(examples)
+
+
+def detect_task(source: str | Path, task: Task | str | Path | None = None) -> Task:
+    """The task that `read_examples` would ask these rows by: the one that is named, else the one they look like.
+
+    Raises:
+        DataError: the source or the task cannot be read, or the rows look like no task.
+    """
+    if isinstance(task, Task):
+        return task
+    if task is not None:
+        return load_task(task)
+    rows, _ = _open(source, _SNIFFED_ROWS)
+    return _sniffed(rows, str(source))
 
 
 def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], Path | None]:
@@ -97,11 +111,7 @@ def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], Pa
     return rows, folder
 
 
-def _task(task: Task | str | Path | None, rows: Sequence[Row | BadRow], source: str) -> Task:
-    if isinstance(task, Task):
-        return task
-    if task is not None:
-        return load_task(task)
+def _sniffed(rows: Sequence[Row | BadRow], source: str) -> Task:
     try:
         return sniff_task([row.cells for row in rows if isinstance(row, Row)][:_SNIFFED_ROWS])
     except DataError as error:

@@ -122,7 +122,7 @@ def check_leaks(train: Sequence[Example], test: Sequence[Example]) -> list[Leak]
     by_content = {(media_of(example), example.text): example for example in reversed(train)}
     by_media = {key: example for example in reversed(train) for key in media_of(example)}
     texts = Counter(example.text for part in (train, test) for example in part)
-    by_id = {(e.id, e.text): e for e in reversed(train) if not _is_place(e) and texts[e.text] == 2}
+    by_id = {(e.id, e.text): e for e in reversed(train) if not is_place(e) and texts[e.text] == 2}
     leaks: list[Leak] = []
     for example in test:
         media = media_of(example)
@@ -131,7 +131,7 @@ def check_leaks(train: Sequence[Example], test: Sequence[Example]) -> list[Leak]
             leaks.append(Leak("example", by_content[media, example.text], example))
         elif same_media is not None:
             leaks.append(Leak("media", same_media, example))
-        elif not _is_place(example) and (example.id, example.text) in by_id:
+        elif not is_place(example) and (example.id, example.text) in by_id:
             leaks.append(Leak("id", by_id[example.id, example.text], example))
     return leaks
 
@@ -171,7 +171,7 @@ def _draw(example: Example, seed: int) -> tuple[str, str, str]:
     return hashlib.sha256(look.encode()).hexdigest(), json.dumps(paths), example.id
 
 
-def _is_place(example: Example) -> bool:
+def is_place(example: Example) -> bool:
     """Whether the id was made of the row's number in its file."""
     number = example.id.rpartition(":")[2].partition("/")[0]
     return (

@@ -1,0 +1,45 @@
+"""What is known of a classifier from its shots alone. Knows features and labels; no model, no file, no test set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from savs.classify import SAVClassifier
+from savs.features import FloatArray
+from savs.intervals import Interval, wilson_interval
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What is known of a classifier from its shots alone.
+
+    Attributes:
+        shots: labelled examples of each class.
+        accuracy: on shots that were held out in turn (stratified folds, heads chosen anew in each); None where a
+            class has a single shot.
+        best_head_score: of the best head.
+        worst_kept_score: of the last head that was kept.
+        n_heads: heads there were to choose from.
+    """
+
+    shots: dict[str, int]
+    accuracy: Interval | None
+    best_head_score: float
+    worst_kept_score: float
+    n_heads: int
+
+
+def held_out_accuracy(classifier: SAVClassifier, z: FloatArray, labels: Any) -> Interval | None:
+    """Accuracy on shots held out in turn, heads chosen anew each time; None with a single shot in a class."""
+    fewest = min(Counter(labels.tolist()).values())
+    needed = 2 if classifier.scored_on == "shots" and classifier.combination != "reliability" else 3
+    if fewest < needed:
+        return None
+    folds = StratifiedKFold(n_splits=min(5, fewest), shuffle=True, random_state=0)
+    predicted = cross_val_predict(clone(classifier), z, labels, cv=folds)
+    return wilson_interval(int((predicted == labels).sum()), len(labels))
