@@ -1,11 +1,11 @@
 """The vectorised classifier gives what the paper's plain loop gives."""
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import naive
 from savs.classify import SAVClassifier
 from savs.data.example import Example
 

@@ -1,11 +1,11 @@
 """The tie rules, against their statement in plain Python."""
 
-import naive
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
+import naive
 from savs.classify.classifier import _majority
 from savs.classify.selector import rank_heads, score_heads
 from savs.classify.similarity import ROUNDING, best_class

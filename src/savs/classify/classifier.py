@@ -134,7 +134,8 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         scores = np.empty(features.shape[1])
         tie_break = np.empty(features.shape[1])
         temperature = self._temperature(rule)
-        for block in blocks(features.shape[1], features.shape[0] * max(n_classes, features.shape[2])):
+        width = rule.width(len(features), n_classes, features.shape[2])
+        for block in blocks(features.shape[1], len(features) * width):
             z = features[:, block].astype(np.float64)
             decisions = self._scoring_decisions(rule, z, targets)
             scores[block], tie_break[block] = score_heads(
@@ -220,7 +221,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}; choose one of {', '.join(allowed)}")
-        if self.k is not None and (not isinstance(self.k, int | np.integer) or self.k < 1):
+        if self.k is not None and (isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1):
             raise ValueError(f"k={self.k!r}; expected a positive number of heads, or None for all")
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f"temperature={self.temperature!r}; expected a positive number, or None")
@@ -266,7 +267,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _decisions(self, X: ArrayLike) -> Float:
         kept = self._kept(X)
         decisions = np.empty((*kept.shape[:2], len(self.classes_)))
-        for rows in blocks(len(kept), kept.shape[1] * max(len(self.classes_), kept.shape[2])):
+        for rows in blocks(len(kept), kept.shape[1] * self.heads_.width):
             decisions[rows] = self.heads_.decide(kept[rows].astype(np.float64))
         return decisions
 

@@ -25,6 +25,11 @@ class FittedHeads(ABC):
     def decide(self, z: Float) -> Float:
         """Score each class: `[n_samples, n_heads, head_dim]` -> `[n_samples, n_heads, n_classes]`, highest wins."""
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Values that `decide` works with for one example at one head, at its widest."""
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What was learned, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
@@ -51,6 +56,11 @@ class LinearHeads(FittedHeads):
     def decide(self, z: Float) -> Float:
         return inner_products(normalise(z), self.weights) + self.bias.T
 
+    @property
+    @override
+    def width(self) -> int:
+        return max(len(self.weights), int(self.weights.shape[2]))
+
 
 @dataclass(frozen=True)
 class NeighbourHeads(FittedHeads):
@@ -70,6 +80,11 @@ class NeighbourHeads(FittedHeads):
     def decide(self, z: Float) -> Float:
         return _neighbour_shares(inner_products(normalise(z), self.shots), self.targets, self.n_neighbours)
 
+    @property
+    @override
+    def width(self) -> int:
+        return max(len(self.shots), int(self.shots.shape[2]))
+
 
 class HeadClassifier(ABC):
     """A rule by which a single head tells classes apart.
@@ -85,6 +100,10 @@ class HeadClassifier(ABC):
     @abstractmethod
     def fit(self, z: Float, y: Index, n_classes: int) -> FittedHeads:
         """Fit every head on `z` `[n_samples, n_heads, head_dim]` with class indices `y` `[n_samples]`."""
+
+    def width(self, n_samples: int, n_classes: int, head_dim: int) -> int:
+        """Values that `fit` and `leave_one_out` work with for one example at one head, at their widest."""
+        return max(n_classes, head_dim)
 
     def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
         """What `fit(all but i).decide(i)` gives for each i, in closed form: `[n_samples, n_heads, n_classes]`.
@@ -189,6 +208,10 @@ class NearestNeighbours(HeadClassifier):
     @override
     def fit(self, z: Float, y: Index, n_classes: int) -> NeighbourHeads:
         return NeighbourHeads(shots=normalise(z), targets=y)
+
+    @override
+    def width(self, n_samples: int, n_classes: int, head_dim: int) -> int:
+        return max(n_samples, head_dim)
 
     @override
     def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
