@@ -108,7 +108,8 @@ class Captured:
     def stacked(self, head_dim: int) -> Tensor:
         """All layers' heads, narrower ones padded with zeros: `[n_rows, n_heads_in_all, head_dim]`."""
         layers = [self.by_layer[layer] for layer in sorted(self.by_layer)]
-        return torch.cat([nn.functional.pad(z, (0, head_dim - z.shape[-1])) for z in layers], dim=1)
+        device = layers[0].device  # a large model may be spread over several
+        return torch.cat([nn.functional.pad(z, (0, head_dim - z.shape[-1])).to(device) for z in layers], dim=1)
 
 
 class _Enough(Exception):  # noqa: N818 - a signal, not an error

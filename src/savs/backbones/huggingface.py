@@ -138,7 +138,10 @@ class HuggingFaceBackbone:
             BackboneError: a head is not in the layout, an example has media that the model cannot take, one example
                 alone does not fit in memory, or the model gives values that are not finite.
             DataError: an image or a video cannot be opened, or its marks do not fit.
+            ValueError: `batch_size` is less than one.
         """
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}; expected at least one example in a batch")
         wanted = tuple(heads) if heads is not None else self.layout.heads
         unknown = [head for head in wanted if head not in set(self.layout.heads)]
         if unknown:
@@ -225,11 +228,7 @@ class HuggingFaceBackbone:
     ) -> FloatArray:
         """Features of one batch, halved as often as memory demands."""
         try:
-            inputs = self._inputs(examples)
-            last = inputs["attention_mask"].sum(dim=1) - 1
-            with torch.inference_mode(), capture_heads(sources, last) as captured:
-                self._base(**inputs, use_cache=False)
-            z = captured.stacked(self.layout.head_dim)[:, columns].float().cpu().numpy()
+            z = self._forward(examples, sources, columns)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -245,12 +244,22 @@ class HuggingFaceBackbone:
                     f"{self.spec.model} in {self.spec.dtype} gives values that are not finite for example "
                     f"{examples[int(finite.argmin())].id!r}; try dtype='float32' or another attention kernel"
                 )
-            return np.asarray(z)
-        # Outside the handler, so that the failed batch's tensors are released before the halves run.
+            return z
+        # Outside the handler, which holds the failed batch's tensors until it ends.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         half = len(examples) // 2
         return np.concatenate([self._features(part, sources, columns) for part in (examples[:half], examples[half:])])
+
+    def _forward(
+        self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
+    ) -> FloatArray:
+        """Features of one batch, in one forward pass; its tensors live no longer than the call."""
+        inputs = self._inputs(examples)
+        last = inputs["attention_mask"].sum(dim=1) - 1
+        with torch.inference_mode(), capture_heads(sources, last) as captured:
+            self._base(**inputs, use_cache=False)
+        return np.asarray(captured.stacked(self.layout.head_dim)[:, columns].float().cpu().numpy())
 
     def _inputs(
         self, examples: Sequence[Example], *, padding_side: str = "right", answer: str = ""
@@ -315,7 +324,8 @@ def _set_pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | 
     if min_pixels is None and max_pixels is None:
         return
     image_processor: Any = getattr(processor, "image_processor", None)
-    if not hasattr(image_processor, "max_pixels"):
+    # Its size is then written as an area, under the names of edges; the settings it takes tell the two apart.
+    if "max_pixels" not in getattr(getattr(image_processor, "valid_kwargs", None), "__annotations__", {}):
         raise BackboneError(
             f"{type(image_processor).__name__} has no pixel budget; min_pixels and max_pixels are for processors "
             "that resize images to one, such as Qwen2-VL's"
@@ -332,7 +342,9 @@ def _set_pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | 
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether memory ran out, which only CUDA says by class: MPS and the CPU say it in words."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _grid(shape: tuple[int, int]) -> str:
