@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -33,6 +34,8 @@ from savs.errors import BackboneError
 DEMO_NAME = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 
+#: Files of a model's folder that decide its numbers; the rest are cards and pictures.
+_DECIDING = {".json", ".jinja", ".safetensors", ".gguf", ".txt", ".model"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DIGEST_BLOCK = 4096
 _DIGEST_BLOCKS_PER_FILE = 256
@@ -118,7 +121,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=False,
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot load the weights of {place}: {_first_line(error)}") from error
     model.requires_grad_(False)
     model.train(False)
@@ -154,7 +157,7 @@ def folder_digest(folder: Path) -> str:
     many gigabytes is named in a moment and a change to any of its layers still shows.
     """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".jinja", ".safetensors", ".gguf", ".txt"}):
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _DECIDING):
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
