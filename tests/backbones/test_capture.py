@@ -6,7 +6,8 @@ import torch
 import transformers as t
 from torch import nn
 
-from savs.backbones.capture import capture_heads, find_attention, layout_of
+from savs.backbones.attention import find_attention, layout_of
+from savs.backbones.capture import capture_heads
 from savs.data.example import Example
 from savs.errors import BackboneError
 from savs.features import HeadId

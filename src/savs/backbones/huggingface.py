@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from savs.backbones import loading
+from savs.backbones.attention import AttentionSource, layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.capture import AttentionSource, capture_heads, find_attention, layout_of
+from savs.backbones.capture import capture_heads
 from savs.backbones.prompts import content_of, images_of, render_prompt
 from savs.data.example import Example
 from savs.errors import BackboneError
@@ -105,7 +106,8 @@ class HuggingFaceBackbone:
         self.model = model
         self.processor = processor
         self.spec = spec
-        self.sources = find_attention(model, pattern=spec.attention_modules)
+        self.attention = map_attention(model, pattern=spec.attention_modules)
+        self.sources = self.attention.sources
         self.layout = layout_of(self.sources)
         self._generator: Any = model
         self._tokenizer = getattr(processor, "tokenizer", processor)
