@@ -56,11 +56,7 @@ class RowReader:
 
     @cached_property
     def _read_columns(self) -> frozenset[str]:
-        task, fields = self.task, self.task.fields
-        single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
-        renamed = (old for variant in task.unfold for old in variant.columns.values())
-        looked_up = (lookup.column for lookup in task.lookups.values())
-        return frozenset({*filter(None, single), *fields.media, *fields.group, *task.columns, *renamed, *looked_up})
+        return frozenset(self.task.reads)
 
     def _example(self, row: Row, suffix: str, cells: Cells) -> Example:
         fields = self.task.fields

@@ -161,6 +161,16 @@ class Task:
         return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(self.template) if name))
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Every column of a row that the task has a use for."""
+        fields = self.fields
+        single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
+        renamed = (old for variant in self.unfold for old in variant.columns.values())
+        looked_up = (lookup.column for lookup in self.lookups.values())
+        named = (*fields.media, *self.columns, *filter(None, single), *fields.group, *renamed, *looked_up)
+        return tuple(dict.fromkeys(named))
+
+    @property
     def template_hash(self) -> str:
         """12 hex digits of the sha256 of everything that decides which text and media an example has."""
         table = to_table(self)
@@ -235,6 +245,14 @@ def load_task(name_or_path: str | Path) -> Task:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"is not valid TOML ({error})", location=str(path)) from error
     return Task.from_json(table, where=str(path))
+
+
+def task_file(name_or_path: str | Path) -> str:
+    """The text of the file behind `load_task`: of a built-in task, or of a task file. Raises as `load_task`."""
+    name = load_task(name_or_path).name
+    builtin = files("savs.data") / "tasks" / f"{name}.toml"
+    path = builtin if name == str(name_or_path) and builtin.is_file() else Path(name_or_path)
+    return path.read_text(encoding="utf-8")
 
 
 @cache

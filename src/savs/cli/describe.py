@@ -1,0 +1,78 @@
+"""`savs inspect`, `savs models` and `savs tasks`: what there is. No model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from savs.cli import options as opt
+from savs.cli.console import show, write_json, write_line
+from savs.cli.reading import open_classifier
+
+
+def inspect(classifier: opt.Classifier, as_json: opt.AsJson = False) -> None:
+    """Show what a classifier is: its backbone, prompt and classes, and where its heads lie. Loads no model."""
+    model = open_classifier(classifier)
+    scores = {head: float(score) for head, score in zip(model.layout.heads, model.head_scores, strict=True)}
+    if as_json:
+        write_json(
+            {
+                "backbone": model.spec.to_json(),
+                "task": model.task.to_json(),
+                "classes": list(model.classes),
+                "rule": model.classifier.get_params(),
+                "summary": asdict(model.summary),
+                "selected_heads": [{"head": str(head), "score": scores[head]} for head in model.selected_heads],
+                "head_scores": {str(head): score for head, score in scores.items()},
+                "shots_known": len(model.shot_keys),
+            }
+        )
+        return
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from savs.cli.grid import head_grid
+    from savs.cli.tables import facts, kept_heads, model_facts
+
+    show(
+        facts(model_facts(model)),
+        Group(Text("Prompt", style="bold"), Padding(Text(model.task.template), (0, 0, 0, 2))),
+        Group(Text("Heads", style="bold"), *head_grid(scores, model.selected_heads)),
+        kept_heads(model.selected_heads, scores),
+    )
+
+
+def models(as_json: opt.AsJson = False) -> None:
+    """List families of models that work as backbones, with one of each to try."""
+    from savs.backbones.families import families
+
+    if as_json:
+        write_json([family.to_json() for family in families()])
+        return
+    from savs.cli.tables import families_table
+
+    show(*families_table(families()))
+
+
+def tasks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this task in full, as a task file.", show_default=False)
+    ] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """List the built-in tasks: how the rows of a data set are asked and scored. With a name, show one as its file."""
+    from savs.data.tasks import builtin_tasks, load_task, task_file
+
+    chosen = builtin_tasks() if name is None else (load_task(name),)
+    if as_json:
+        write_json([task.to_json() for task in chosen] if name is None else chosen[0].to_json())
+    elif name is None:
+        from savs.cli.tables import tasks_table
+
+        show(*tasks_table(chosen))
+    else:
+        write_line(f"# Columns that it reads: {', '.join(chosen[0].reads)}")
+        write_line(task_file(name).rstrip())

@@ -1,0 +1,52 @@
+"""Arguments and options that several commands share, each described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+DATA, MODEL, OUTPUT, RULE = "Data", "Model", "Output", "Rule"
+
+Classifier = Annotated[
+    str, typer.Argument(metavar="CLASSIFIER", help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="JSON lines, a JSON array, CSV, a folder of class folders, or hf://owner/name.",
+        show_default=False,
+    ),
+]
+ImageRoot = Annotated[
+    Path | None,
+    typer.Option(help="The folder that the media are under, wherever the paths in the rows point.",
+                 rich_help_panel=DATA, metavar="DIR"),
+]  # fmt: skip
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out rows that cannot be used, and record them.", rich_help_panel=DATA),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Examples in one forward pass.", rich_help_panel=MODEL, show_default="8", metavar="N"),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cuda, mps, cpu, or auto to spread a large model.",
+                 show_default="the fastest there is", rich_help_panel=MODEL, metavar="NAME"),
+]  # fmt: skip
+Dtype = Literal["float32", "bfloat16", "float16"]
+Location = Annotated[
+    str | None,
+    typer.Option("--model", help="Where the backbone is now, if not where it was at fit time.",
+                 rich_help_panel=MODEL, metavar="MODEL"),
+]  # fmt: skip
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over an earlier result.", rich_help_panel=OUTPUT)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.", rich_help_panel=OUTPUT)]
+FailOnLeak = Annotated[
+    bool,
+    typer.Option("--fail-on-leak", help="Exit with 1 when a test example is among the shots.", rich_help_panel=DATA),
+]
