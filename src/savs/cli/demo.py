@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.cli.console import note, quiet_loading, show, waiting, working, write_json
-from savs.cli.files import ensure_new
+from savs.cli.files import check_output
 from savs.cli.options import OUTPUT, AsJson, Overwrite
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def demo(
     Nothing is downloaded. Shots are drawn anew in every draw; the test sets stay.
     """
     # The usual page is this command's own to replace; any other file is somebody's.
-    if out != PAGE:
-        ensure_new(out, overwrite)
+    check_output(out, overwrite=overwrite or out == PAGE)
     quiet_loading()
     from savs.backbones.huggingface import load_backbone
     from savs.demo.report import render_report
@@ -78,13 +77,14 @@ def _table(results: Sequence[TaskResult]) -> Table:
     first = results[0]
     table = Table(
         box=None,
+        padding=(0, 0, 0, 1),
         pad_edge=False,
-        caption=f"Accuracy in percent; SAVs with 95 % intervals over {first.draws} draws of {first.shots} shots a class.\n"
-        "Zero-shot is the better of the written answer and the likeliest label word.",
+        caption=f"Accuracy in percent; SAVs with a 95 % interval over {first.draws} draws of\n"
+        f"{first.shots} shots a class. Zero-shot: the better of the written answer and the\nlikeliest label word.",
         caption_justify="left",
     )
     table.add_column("task", no_wrap=True)
-    for name in ("classes", "shots", "chance", "zero-shot", "SAVs", "heads", "best", "sec."):
+    for name in ("classes", "shots", "chance", "zero-shot", "SAVs", "heads", "sec."):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         savs = result.savs
@@ -95,8 +95,7 @@ def _table(results: Sequence[TaskResult]) -> Table:
             _percent(result.chance),
             _percent(result.zero_shot.value),
             f"{_percent(savs.value)} [{_percent(savs.low)}, {_percent(savs.high)}]",
-            str(len(result.selected_heads)),
-            str(result.selected_heads[0]),
+            f"{len(result.selected_heads)} of {result.model.layout.n_heads}",
             f"{result.seconds:.0f}",
         )
     return table

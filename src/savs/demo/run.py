@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,8 @@ HEAD_COUNTS = (1, 2, 5, 10, 20, 40)
 #: Presets that are measured beside the paper's rule.
 VARIANTS = ("sav-loo", "hec")
 
-#: Makes the progress callback of one stage of the work, such as `claims: reading heads`.
-Stage = Callable[[str], Progress | None]
+#: Entered around one stage of the work, such as `claims: shots`; gives its progress callback.
+Stage = Callable[[str], AbstractContextManager[Progress | None]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def run_demo(
     shots: int = 20,
     draws: int = 3,
     seed: int = 0,
-    stage: Stage = lambda _title: None,
+    stage: Stage = lambda _title: nullcontext(),
 ) -> list[TaskResult]:
     """Fit and evaluate on each task.
 
@@ -146,7 +147,7 @@ def run_demo(
         shots: labelled examples of each class, at most `POOL_PER_CLASS`.
         draws: how many times the shots are drawn; the test set stays.
         seed: of the data and the draws.
-        stage: called with the name of each piece of work; returns its progress callback.
+        stage: called with the name of each piece of work; what it gives is entered around it.
 
     Raises:
         ValueError: there are fewer than two draws, or more shots than examples to draw them from.
@@ -160,19 +161,14 @@ def run_demo(
 
 def _run_task(backbone: Backbone, task: DemoTask, shots: int, draws: int, seed: int, stage: Stage) -> TaskResult:
     start = time.perf_counter()
-    pool = extract(backbone, task.pool, progress=stage(f"{task.name}: shots"))
-    test = extract(backbone, task.test, progress=stage(f"{task.name}: test"))
-    answers = free_answer(
-        backbone,
-        task.test,
-        task.classes,
-        task=task.task,
-        max_new_tokens=6,
-        progress=stage(f"{task.name}: free answers"),
-    )
-    choices = closed_choice(
-        backbone, task.test, task.classes, task=task.task, progress=stage(f"{task.name}: likeliest words")
-    )
+    with stage(f"{task.name}: shots") as progress:
+        pool = extract(backbone, task.pool, progress=progress)
+    with stage(f"{task.name}: test") as progress:
+        test = extract(backbone, task.test, progress=progress)
+    with stage(f"{task.name}: zero-shot, written") as progress:
+        answers = free_answer(backbone, task.test, task.classes, task=task.task, max_new_tokens=6, progress=progress)
+    with stage(f"{task.name}: zero-shot, likeliest") as progress:
+        choices = closed_choice(backbone, task.test, task.classes, task=task.task, progress=progress)
     written = evaluate(task.test, answers, classes=task.classes, unmatched=UNMATCHED)
 
     def draws_of(classifier: SAVClassifier, shots: int) -> list[NDArray[np.str_]]:
