@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from savs.cli.console import note, quiet_libraries, write_line
+from savs.cli.demo import demo
 from savs.cli.describe import inspect, models, tasks
 from savs.cli.evaluate import evaluate
 from savs.cli.fit import fit
@@ -54,7 +55,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn a frozen vision-language model into a classifier, from about twenty labelled examples a class.",
 )
-for _command in (fit, predict, evaluate, inspect, models, tasks):
+for _command in (demo, fit, predict, evaluate, inspect, models, tasks):
     app.command()(_command)
 
 
