@@ -1,0 +1,154 @@
+"""The model's own answer: how it is matched, and that likelihoods are what they are said to be."""
+
+import numpy as np
+import pytest
+import torch
+
+from savs.baselines.zero_shot import UNMATCHED, closed_choice, free_answer, match_answer
+from savs.data.example import Example
+from savs.data.tasks import Task
+from tiny_models import MODELS
+
+PETS = ("cat", "dog", "guinea pig")
+SAFETY = Task(name="t", template="{q}", answers={"harmful": "Yes", "harmless": "No"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("cat", "cat"),
+        (" Cat. ", "cat"),
+        ('"DOG"!', "dog"),
+        ("Guinea   pig", "guinea pig"),
+        ("dog, a small one", "dog"),
+        ("cat\nand more", "cat"),
+        ("guinea pigs", UNMATCHED),
+        ("a cat", UNMATCHED),
+        ("catfish", UNMATCHED),
+        ("", UNMATCHED),
+        ("?!", UNMATCHED),
+        ("bird", UNMATCHED),
+        ("A", UNMATCHED),
+    ],
+)
+def test_words(answer, label):
+    assert match_answer(answer, Example("a", "x"), PETS) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("A", "dog"),
+        ("(B)", "guinea pig"),
+        ("B.", "guinea pig"),
+        ("B) guinea pig", "guinea pig"),
+        ("C: cat", "cat"),
+        ("D", UNMATCHED),
+        ("A dog", UNMATCHED),
+        ("a", UNMATCHED),
+        ("cat", "cat"),
+    ],
+)
+def test_option_letters_stand_for_the_examples_choices(answer, label):
+    assert match_answer(answer, Example("a", "x", choices=("dog", "guinea pig", "cat")), PETS) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"), [("A", "A"), ("b.", "B"), ("(B)", "B"), ("B. something", "B"), ("C", UNMATCHED)]
+)
+def test_option_letters_that_are_the_classes(answer, label):
+    assert match_answer(answer, Example("a", "x"), ("A", "B")) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [("Yes", "harmful"), ("no.", "harmless"), ("Yes, it is", "harmful"), ("harmful", "harmful"), ("Nope", UNMATCHED)],
+)
+def test_words_that_stand_for_a_label(answer, label):
+    assert match_answer(answer, Example("a", "x"), ("harmful", "harmless"), SAFETY) == label
+
+
+def test_an_answer_that_begins_with_two_classes_is_neither():
+    assert match_answer("New York City it is", Example("a", "x"), ("New York", "New York City")) == UNMATCHED
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "llava", "qwen2_vl"])
+def test_likelihood_by_hand(kind, backbone, picture):
+    """One prompt and one answer, token by token, through the whole model with its head."""
+    model = backbone(kind)
+    example = Example("a", "Is it red?", (picture(0, (48, 32)),) if model.takes_images else ())
+    prompt = model._inputs([example])
+    # A prompt that ends in a space or newline takes the answer as it is; any other is parted from it by a space.
+    answer = "Maybe" if kind != "gpt2" else " Maybe"
+    tokens = model._tokenizer(answer, add_special_tokens=False)["input_ids"]
+    assert len(tokens) > 3
+    whole = dict(prompt)
+    whole["input_ids"] = torch.cat([prompt["input_ids"], torch.tensor([tokens])], dim=1)
+    whole["attention_mask"] = torch.ones_like(whole["input_ids"])
+    if "mm_token_type_ids" in whole:
+        padding = torch.zeros(1, len(tokens), dtype=whole["mm_token_type_ids"].dtype)
+        whole["mm_token_type_ids"] = torch.cat([whole["mm_token_type_ids"], padding], dim=1)
+    with torch.inference_mode():
+        logits = model.model(**whole).logits[0].double()
+    begin = prompt["input_ids"].shape[1]
+    by_hand = [
+        float(logits[begin + i - 1, token] - torch.logsumexp(logits[begin + i - 1], 0))
+        for i, token in enumerate(tokens)
+    ]
+    scores = model.answer_log_likelihoods([example], ["Maybe", "No"])
+    assert scores.shape == (1, 2)
+    assert scores[0, 0] == pytest.approx(np.mean(by_hand), abs=1e-5)
+    assert abs(scores[0, 1] - scores[0, 0]) > 1e-3
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_likelihood_does_not_depend_on_the_batch(kind, backbone, picture):
+    model = backbone(kind)
+    media = [(picture(i, (32 + i, 40)),) if model.takes_images and i % 2 else () for i in range(10)]
+    examples = [Example(str(i), "word " * (7 * i % 4) + "?", media[i]) for i in range(10)]
+    answers = ["cat", "a much longer answer", "dog"]
+    together = model.answer_log_likelihoods(examples, answers)
+    alone = np.concatenate([model.answer_log_likelihoods([example], answers) for example in examples])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert together.std(axis=0).min() > 1e-4
+    assert (together < 0).all()
+
+
+class Answering:
+    """A backbone that answers as it is told."""
+
+    def __init__(self, answers=(), scores=()):
+        self.answers, self.scores = answers, np.array(scores)
+
+    def generate(self, examples, **_):
+        return list(self.answers)
+
+    def answer_log_likelihoods(self, examples, answers, **_):
+        self.asked = list(answers)
+        return self.scores
+
+
+def test_free_answers_that_match_nothing_are_reported():
+    predictions = free_answer(Answering(["cat!", "a bird"]), [Example("1", "x"), Example("2", "x")], PETS)
+    assert [(p.id, p.label) for p in predictions] == [("1", "cat"), ("2", UNMATCHED)]
+    assert predictions[0].probabilities == {"cat": 1.0, "dog": 0.0, "guinea pig": 0.0}
+    assert sum(predictions[1].probabilities.values()) == 0.0
+
+
+def test_closed_choice_takes_the_likeliest_word_that_is_offered():
+    model = Answering(scores=[[-1.0, -2.0, -0.5], [-1.0, -2.0, -0.5], [-1.0, -2.0, -0.5]])
+    examples = [Example("all", "x"), Example("two", "x", choices=("dog", "cat")), Example("none", "x", choices=("ox",))]
+    everything, two, none = closed_choice(model, examples, PETS)
+    assert model.asked == list(PETS)
+    assert [p.label for p in (everything, two, none)] == ["guinea pig", "cat", "guinea pig"]
+    weights = np.exp([-1.0, -2.0, -0.5])
+    np.testing.assert_allclose(list(everything.probabilities.values()), weights / weights.sum())
+    assert two.probabilities["guinea pig"] == 0.0
+    assert sum(two.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_closed_choice_asks_for_the_words_of_the_labels():
+    model = Answering(scores=[[-2.0, -1.0]])
+    (prediction,) = closed_choice(model, [Example("a", "x")], ("harmful", "harmless"), task=SAFETY)
+    assert model.asked == ["Yes", "No"]
+    assert prediction.label == "harmless"
