@@ -116,7 +116,7 @@ def load_model(
             config=config,
             revision=revision,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=_of_the_decoder(config, attention),
             device_map="auto" if device == "auto" else None,
             use_safetensors=True,
             trust_remote_code=False,
@@ -128,6 +128,15 @@ def load_model(
     if device != "auto":
         torch.nn.Module.to(model, device)
     return model
+
+
+def _of_the_decoder(config: PreTrainedConfig, attention: str | None) -> dict[str, str] | None:
+    """An attention kernel for the text decoder, where heads are read; a vision tower may not have it."""
+    if attention is None:
+        return None
+    decoder: Any = config.get_text_config(decoder=True)
+    names = [name for name in config.sub_configs if getattr(config, name, None) is decoder]
+    return {"": attention, **dict.fromkeys(names, attention)}
 
 
 def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None) -> Any:
