@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test lint types docs readme clean
 
 demo: $(VENV)/.installed
 	$(BIN)/savs demo
@@ -21,6 +21,9 @@ types: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
+
+readme: $(VENV)/.installed
+	$(BIN)/python docs/update_readme.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
