@@ -305,7 +305,11 @@ class SAVModel:
             "backbone": self.spec.to_json(),
             "task": self.task.to_json(),
             "classes": list(self.classes),
-            "classifier": self.classifier.get_params(),
+            # A grid search hands its choices over as numbers of numpy.
+            "classifier": {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in self.classifier.get_params().items()
+            },
             "selected_heads": [str(head) for head in self.selected_heads],
             "layers": sorted(Counter(head.layer for head in self.layout.heads).items()),
             "head_dim": self.layout.head_dim,
@@ -371,13 +375,20 @@ def _parts_of(contents: Contents, *, where: str) -> dict[str, Any]:
     if summary["accuracy"] is not None:
         summary["accuracy"] = Interval(**summary["accuracy"])
     heads = (HeadId(layer, head) for layer, n_heads in config["layers"] for head in range(n_heads))
+    layout = HeadLayout(tuple(heads), config["head_dim"])
+    selected = [HeadId.parse(head) for head in config["selected_heads"]]
+    shape = (len(config["classes"]), len(set(selected) & set(layout.heads)), layout.head_dim)
+    if tensors["class_means"].shape != shape or len(selected) != shape[1]:
+        raise ValueError(
+            f"classes, selected_heads and head_dim say class means {shape}; got {tensors['class_means'].shape}"
+        )
     return {
         "spec": BackboneSpec.from_json(config["backbone"]),
         "task": Task.from_json(config["task"], where=where),
         "classifier": SAVClassifier.from_tensors(config["classifier"], np.array(config["classes"]), tensors),
-        "layout": HeadLayout(tuple(heads), config["head_dim"]),
+        "layout": layout,
         "head_scores": tensors["all_head_scores"],
-        "selected_heads": [HeadId.parse(head) for head in config["selected_heads"]],
+        "selected_heads": selected,
         "summary": FitSummary(**summary),
         "shot_keys": contents.shot_keys,
     }
