@@ -1,8 +1,8 @@
 """Write scikit-learn's handwritten digits as pictures: folders to learn from, and a JSON lines file to test on.
 
-    python examples/make_digits.py digits
-    savs fit digits/train --model demo --shots 20 -o digit-reader
-    savs evaluate digit-reader digits/test.jsonl
+python examples/make_digits.py digits
+savs fit digits/train --model demo --shots 20 -o digit-reader
+savs evaluate digit-reader digits/test.jsonl
 """
 
 import json
