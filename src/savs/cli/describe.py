@@ -30,17 +30,14 @@ def inspect(classifier: opt.Classifier, as_json: opt.AsJson = False) -> None:
             }
         )
         return
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.text import Text
-
     from savs.cli.grid import head_grid
     from savs.cli.tables import facts, kept_heads, model_facts
 
     show(
-        facts(model_facts(model)),
-        Group(Text("Prompt", style="bold"), Padding(Text(model.task.template), (0, 0, 0, 2))),
-        Group(Text("Heads", style="bold"), *head_grid(scores, model.selected_heads)),
+        facts({**model_facts(model), "prompt": model.task.template}),
+        "",
+        *head_grid(scores, model.selected_heads),
+        "",
         kept_heads(model.selected_heads, scores),
     )
 
@@ -54,12 +51,12 @@ def models(as_json: opt.AsJson = False) -> None:
         return
     from savs.cli.tables import families_table
 
-    show(*families_table(families()))
+    show(families_table(families()))
 
 
 def tasks(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Show this task in full, as a task file.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Show this task in full, as a task file.", show_default=False)
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -72,7 +69,7 @@ def tasks(
     elif name is None:
         from savs.cli.tables import tasks_table
 
-        show(*tasks_table(chosen))
+        show(tasks_table(chosen))
     else:
         write_line(f"# Columns that it reads: {', '.join(chosen[0].reads)}")
         write_line(task_file(name).rstrip())

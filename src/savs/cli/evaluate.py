@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from savs.model import SAVModel
     from savs.prediction import Prediction
 
-FREE, CHOICE = "zero-shot, free answer", "zero-shot, closed choice"
+FREE, CHOICE = "zero-shot, free", "zero-shot, choice"
 
 
 def evaluate(

@@ -136,7 +136,7 @@ def fit(
     else:
         from savs.cli.tables import fit_summary
 
-        show(*fit_summary(fitted, output, file_sizes(output)))
+        show(fit_summary(fitted, output, file_sizes(output), test=test))
     if leaks and fail_on_leak:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from savs.features import HeadId
 
 #: From the lowest scores to the highest. The steps are even between the lowest and the highest score of all heads.
 SHADES = "·░▒▓█"
-#: A kept head bears its rank: as a number where cells are two wide, else as one of these.
+#: A kept head bears its rank: as a number where cells are two or three wide, else as one of these.
 _MARKS = "123456789abcdefghijklmnopqrstuvwxyz"
 _BEYOND = "+"
 
@@ -29,8 +29,8 @@ def head_grid(scores: Mapping[HeadId, float], kept: Sequence[HeadId], *, width: 
     layers = sorted({head.layer for head in scores})
     n_heads = max(head.head for head in scores) + 1
     label = len(f"L{layers[-1]} ")
-    cell = 2 if label + 2 * n_heads <= width and len(kept) < 100 else 1
-    per_panel = (width - label) // cell
+    cell = next((size for size in (3, 2) if label + size * n_heads <= width and len(kept) < 100), 1)
+    per_panel = (width - label) // cell // 4 * 4
     low, high = min(scores.values()), max(scores.values())
     rank = {head: i for i, head in enumerate(kept, start=1)}
     lines: list[Text] = []
@@ -40,18 +40,19 @@ def head_grid(scores: Mapping[HeadId, float], kept: Sequence[HeadId], *, width: 
         for layer in layers:
             line = Text(f"L{layer}".ljust(label), style="dim")
             for head in (HeadId(layer, column) for column in columns):
-                line.append_text(_cell(scores.get(head), rank.get(head), cell, low, high))
+                line.append(*_cell(scores.get(head), rank.get(head), cell, low, high))
             lines.append(line)
     return [*lines, _legend(low, high)]
 
 
-def _cell(score: float | None, rank: int | None, width: int, low: float, high: float) -> Text:
+def _cell(score: float | None, rank: int | None, width: int, low: float, high: float) -> tuple[str, str]:
+    """What stands for one head, and its style. Neighbours of two digits are told apart by colour where they touch."""
     if score is None:
-        return Text(" " * width)
+        return " " * width, ""
     if rank is None:
-        return Text(SHADES[_step(score, low, high)] * width, style="not dim")
-    mark = str(rank).rjust(2) if width == 2 else (_MARKS[rank - 1] if rank <= len(_MARKS) else _BEYOND)
-    return Text(mark, style="not dim bold reverse green")
+        return (SHADES[_step(score, low, high)] * min(width, 2)).ljust(width), "not dim"
+    mark = str(rank).rjust(2) if width > 1 else (_MARKS[rank - 1] if rank <= len(_MARKS) else _BEYOND)
+    return mark.ljust(width), f"not dim bold {'green' if rank % 2 else 'cyan'}"
 
 
 def _step(score: float, low: float, high: float) -> int:
@@ -64,7 +65,7 @@ def _ruler(columns: Sequence[int], cell: int) -> str:
 
 
 def _legend(low: float, high: float) -> Text:
-    return Text("\nscore  " + "  ".join(_ranges(low, high)) + "\na number is the rank of a kept head")
+    return Text("\nscore  " + "  ".join(_ranges(low, high)) + "\na number is the rank of a kept head", style="dim")
 
 
 def _ranges(low: float, high: float) -> Iterator[str]:

@@ -9,13 +9,10 @@ import typer
 
 DATA, MODEL, OUTPUT, RULE = "Data", "Model", "Output", "Rule"
 
-Classifier = Annotated[
-    str, typer.Argument(metavar="CLASSIFIER", help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)
-]
+Classifier = Annotated[str, typer.Argument(help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)]
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="DATA",
         help="JSON lines, a JSON array, CSV, a folder of class folders, or hf://owner/name.",
         show_default=False,
     ),

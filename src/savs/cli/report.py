@@ -45,7 +45,9 @@ def scores(report: Report, compared: Sequence[Compared] = ()) -> RenderableType:
             made.add_row("  answers of no class", percent(method.report.unmatched_rate))
     made.add_row(Text(f"always {report.majority_class!r}"), percent(report.majority_accuracy))
     made.add_row(f"chance, {len(report.classes)} classes", percent(report.chance))
-    about = Text(f"in percent; {100 * report.accuracy.confidence:g} % intervals: {report.accuracy.method}", style="dim")
+    about = Text(
+        f" in percent; {100 * report.accuracy.confidence:g} % intervals: {report.accuracy.method}", style="dim"
+    )
     if compared:
         about.append(f"; ahead by: {compared[0].lead.method}; p: McNemar")
     return Group(made, about)

@@ -5,13 +5,14 @@ Knows rich and the shape of results; computes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.columns import Columns
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 _SHOWN_NAMES = 12
 
 
-def table(*columns: str, title: str = "", right: Sequence[str] = ()) -> Table:
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """An open table whose numbers, in the columns `right`, stand at the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", title_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        number = name in right
+        made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
     return made
 
 
@@ -79,21 +81,19 @@ def model_facts(model: SAVModel) -> dict[str, str]:
     }
 
 
-def fit_summary(model: SAVModel, folder: Path, files: Mapping[str, int]) -> list[RenderableType]:
-    """What a fit made, and what to do with it."""
+def fit_summary(model: SAVModel, folder: Path, files: Mapping[str, int], *, test: str | None) -> RenderableType:
+    """What a fit made, and the command to judge it by."""
     heads = " ".join(str(head) for head in model.selected_heads[:8])
     more = " ..." if len(model.selected_heads) > 8 else ""
     sizes = ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in files.items())
-    return [
-        facts(
-            {
-                **model_facts(model),
-                "best heads": heads + more,
-                "files": f"{folder}/ with {sizes}",
-                "next": f"savs evaluate {folder} TEST_DATA",
-            }
-        )
-    ]
+    return facts(
+        {
+            **model_facts(model),
+            "best heads": heads + more,
+            "files": f"{folder}/ with {sizes}",
+            "next": f"savs evaluate {folder} {test or 'TEST_DATA'}",
+        }
+    )
 
 
 def kept_heads(heads: Sequence[HeadId], scores: Mapping[HeadId, float], *, most: int = 40) -> RenderableType:
@@ -103,21 +103,27 @@ def kept_heads(heads: Sequence[HeadId], scores: Mapping[HeadId, float], *, most:
     return Columns([*cells, *more], padding=(0, 3), column_first=True)
 
 
-def families_table(families: Sequence[Family]) -> list[RenderableType]:
+def entries(rows: Iterable[tuple[str, Text]]) -> RenderableType:
+    """A line of short facts for each row, and beneath it, indented, what takes more room."""
+    return Group(*(part for head, body in rows for part in (Text(head, style="bold"), Padding(body, (0, 0, 0, 2)))))
+
+
+def families_table(families: Sequence[Family]) -> RenderableType:
     """The families of models, with one of each to try."""
-    made = table("--model", "family", "takes", "note")
-    for family in families:
-        made.add_row(Text(family.hub_id, style="bold"), family.name, ", ".join(family.takes), family.note)
-    return [made]
+    return entries(
+        (f"{family.name:<17}{family.hub_id:<44}{' '.join(family.takes)}", Text(family.note)) for family in families
+    )
 
 
-def tasks_table(tasks: Sequence[Task]) -> list[RenderableType]:
-    """The built-in tasks, a line or two each."""
-    made = table("task", "what it asks", "labels", "scored by")
-    for task in tasks:
-        labels = "told by the data" if task.labels is None else some_of(task.labels, most=4)
-        made.add_row(Text(task.name, style="bold"), Text(task.description), labels, task.metric.replace("_", " "))
-    return [made]
+def tasks_table(tasks: Sequence[Task]) -> RenderableType:
+    """The built-in tasks: what each asks, its labels, and what it is scored by."""
+    return entries((task.name, Text(f"{task.description}\n").append(_answers(task), style="dim")) for task in tasks)
+
+
+def _answers(task: Task) -> str:
+    labels = "labels told by the data" if task.labels is None else f"labels {some_of(task.labels, most=4)}"
+    scored = {"pairs": "whole pairs", "groups": "whole groups"}.get(task.metric, task.metric.replace("_", " "))
+    return f"{labels}; scored by {scored}"
 
 
 def percent(value: float) -> str:
