@@ -260,10 +260,8 @@ def test_labels_are_checked_before_anything_runs():
         SAVModel.fit(NeverRuns(), [Example("a", "x")])
 
 
-def test_the_card_says_what_it_is(fitted):
-    from savs.card import render_card
-
-    card = render_card(fitted)
+def test_the_card_says_what_it_is(fitted, tmp_path):
+    card = (fitted.save_pretrained(tmp_path / "classifier") / "README.md").read_text(encoding="utf-8")
     for part in ("library_name: savs", "What is {thing}?", "fruit 5, metal 5", "5 of 12", "`llama`", "from_pretrained"):
         assert part in card
     assert all(f"`{head}`" in card for head in fitted.selected_heads)

@@ -254,7 +254,7 @@ class SAVModel:
         folder = Path(folder)
         check_free(folder, overwrite=overwrite)
         tensors = {"all_head_scores": self.head_scores, **self.classifier.tensors()}
-        write_folder(folder, Contents(self._config(), tensors, render_card(self), self.shot_keys))
+        write_folder(folder, Contents(self._config(), tensors, self._card(), self.shot_keys))
         return folder
 
     @classmethod
@@ -297,6 +297,16 @@ class SAVModel:
     def _parts(self) -> dict[str, Any]:
         names = ("spec", "task", "classifier", "layout", "head_scores", "selected_heads", "summary", "shot_keys")
         return {name: getattr(self, name) for name in names}
+
+    def _card(self) -> str:
+        score = dict(zip(self.layout.heads, self.head_scores.tolist(), strict=True))
+        return render_card(
+            spec=self.spec,
+            task=self.task,
+            classifier=self.classifier,
+            heads={head: score[head] for head in self.selected_heads},
+            summary=self.summary,
+        )
 
     def _config(self) -> dict[str, Any]:
         return {
