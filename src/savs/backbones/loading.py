@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     PROCESSOR_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
@@ -78,12 +79,21 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             f"cannot read the model {place}: {_first_line(error)}. Expected a Hub id that this machine can reach or "
             f"has in its cache, a folder saved by transformers, or {DEMO_NAME!r}"
         ) from error
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if not _writes_text(config):
         raise BackboneError(
             f"{place} is of type {config.model_type!r}, which transformers cannot load as a model that writes text; "
             "expected an image-text-to-text or a causal language model"
         )
     return config
+
+
+def _writes_text(config: PreTrainedConfig) -> bool:
+    """Whether it is a model that writes one token after the other, for then its last token has seen all the others."""
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return True
+    # transformers opens BERT and its kin as causal models too, but unless they were made decoders they look both ways.
+    encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_encoder_decoder", False)
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and (not encoder or getattr(config, "is_decoder", False))
 
 
 def load_model(
@@ -244,4 +254,4 @@ def _processor_name(place: str, revision: str | None) -> str | None:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
