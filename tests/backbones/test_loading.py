@@ -119,9 +119,7 @@ def test_a_processor_that_is_missing_is_named(file, copy_of):
 )
 def test_a_model_that_does_not_write_text_is_refused(config, tmp_path):
     t.AutoModel.from_config(config).save_pretrained(tmp_path / "encoder")
-    with pytest.raises(
-        BackboneError, match=f"of type '{config.model_type}'.*expected an image-text-to-text"
-    ):
+    with pytest.raises(BackboneError, match=f"of type '{config.model_type}'.*expected an image-text-to-text"):
         load_backbone(tmp_path / "encoder")
 
 
@@ -133,8 +131,29 @@ def test_an_encoder_that_sees_ahead_is_refused(model_folder, tmp_path):
     t.AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path / "bert")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(model_folder("llama") / name, tmp_path / "bert")
-    with pytest.raises(BackboneError, match="found no attention heads in BertLMHeadModel"):
+    with pytest.raises(BackboneError, match="of type 'bert'.*expected .*a causal language model"):
         load_backbone(tmp_path / "bert", dtype="float32", device="cpu")
+
+
+def test_a_bert_that_was_made_a_decoder_is_taken(model_folder, tmp_path):
+    config = t.BertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=400,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=400,
+        is_decoder=True,
+    )
+    t.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "bert")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model_folder("llama") / name, tmp_path / "bert")
+    model = load_backbone(tmp_path / "bert", dtype="float32", device="cpu")
+    assert model.layout.shape == (2, 2)
 
 
 def test_a_model_without_attention_is_refused(model_folder, tmp_path):

@@ -44,7 +44,7 @@ def test_features_of_a_model(kind, backbone, pictures):
     assert_agree(z, np.arange(12) % 3, z + np.float32(0.01), 5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_every_tie_goes_as_the_rule_says_where_arithmetic_is_exact(data):
     n_classes, n_heads = data.draw(st.integers(2, 5)), data.draw(st.integers(1, 30))
@@ -58,7 +58,7 @@ def test_every_tie_goes_as_the_rule_says_where_arithmetic_is_exact(data):
     assert_agree(z, y, np.array(queries, dtype=float), data.draw(st.integers(1, n_heads)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_small_integers_against_exact_fractions(data):
     """Scores and votes of features that tie by the dozen, judged in exact arithmetic.
