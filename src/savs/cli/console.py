@@ -95,9 +95,10 @@ def quiet_libraries() -> None:
     Bars of a download stay, since a large model takes long to come.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", module=r"(transformers|torch|huggingface_hub)(\.|$)")
-    for name in ("transformers", "huggingface_hub", "PIL", "libav"):
+    for name in ("datasets", "libav", "PIL"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logger = logging.getLogger("savs")
     if not any(isinstance(handler, _Notes) for handler in logger.handlers):

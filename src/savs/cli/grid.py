@@ -30,7 +30,8 @@ def head_grid(scores: Mapping[HeadId, float], kept: Sequence[HeadId], *, width: 
     n_heads = max(head.head for head in scores) + 1
     label = len(f"L{layers[-1]} ")
     cell = next((size for size in (3, 2) if label + size * n_heads <= width and len(kept) < 100), 1)
-    per_panel = (width - label) // cell // 4 * 4
+    room = (width - label) // cell
+    per_panel = n_heads if n_heads <= room else room // 4 * 4
     low, high = min(scores.values()), max(scores.values())
     rank = {head: i for i, head in enumerate(kept, start=1)}
     lines: list[Text] = []
@@ -60,8 +61,10 @@ def _step(score: float, low: float, high: float) -> int:
 
 
 def _ruler(columns: Sequence[int], cell: int) -> str:
-    """The number of every fourth head above its column."""
-    return "".join(f"H{column}".ljust(4 * cell) for column in columns[::4]).rstrip()
+    """The number of every fourth head above its column, where it fits."""
+    names = "".join(f"H{column}".ljust(4 * cell) for column in columns[::4])
+    fits = len(names.rstrip()) <= len(columns) * cell
+    return names.rstrip() if fits else names.rstrip().rpartition(" ")[0].rstrip()
 
 
 def _legend(low: float, high: float) -> Text:
