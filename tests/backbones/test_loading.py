@@ -142,11 +142,6 @@ def test_a_bert_that_was_made_a_decoder_is_taken(model_folder, tmp_path):
         num_attention_heads=2,
         intermediate_size=16,
         vocab_size=400,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        vocab_size=400,
         is_decoder=True,
     )
     t.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "bert")
