@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from savs.backbones import loading
 from savs.backbones.attention import AttentionSource, layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
 from savs.backbones.capture import capture_heads
+from savs.backbones.inputs import last_positions, with_decoder_inputs
 from savs.backbones.prompts import content_of, images_of, render_prompt
 from savs.data.example import Example
 from savs.errors import BackboneError
@@ -110,6 +112,7 @@ class HuggingFaceBackbone:
         self.sources = self.attention.sources
         self.layout = layout_of(self.sources)
         self._generator: Any = model
+        self._padding_is_harmless: bool | None = None
         self._tokenizer = getattr(processor, "tokenizer", processor)
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
@@ -154,12 +157,8 @@ class HuggingFaceBackbone:
         columns = torch.tensor([column[head] for head in wanted])
 
         z = np.empty((len(examples), len(wanted), self.layout.head_dim), dtype=np.float32)
-        done = 0
-        for rows in _batches(examples, batch_size or DEFAULT_BATCH_SIZE):
-            z[rows] = self._features([examples[row] for row in rows], sources, columns)
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(examples))
+        for rows, batch in _batches(examples, batch_size or DEFAULT_BATCH_SIZE, progress):
+            z[rows] = self._features(batch, sources, columns)
         return z
 
     def generate(
@@ -167,9 +166,8 @@ class HuggingFaceBackbone:
     ) -> list[str]:
         """The model's own greedy answer to each example, without special tokens. See `Backbone.generate`."""
         answers = [""] * len(examples)
-        done = 0
-        for rows in _batches(examples, DEFAULT_BATCH_SIZE):
-            inputs = self._inputs([examples[row] for row in rows], padding_side="left")
+        for rows, batch in _batches(examples, DEFAULT_BATCH_SIZE, progress):
+            inputs = self._inputs(batch, padding_side="left")
             with torch.inference_mode():
                 tokens = self._generator.generate(
                     **inputs,
@@ -180,9 +178,6 @@ class HuggingFaceBackbone:
             new = tokens[:, inputs["input_ids"].shape[1] :]
             for row, text in zip(rows, self._tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
                 answers[row] = text.strip()
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(examples))
         return answers
 
     def answer_log_likelihoods(
@@ -193,9 +188,7 @@ class HuggingFaceBackbone:
         For the answers Yes and No this is VQAScore (arXiv 2404.01291).
         """
         scores = np.empty((len(examples), len(answers)))
-        done = 0
-        for rows in _batches(examples, DEFAULT_BATCH_SIZE):
-            batch = [examples[row] for row in rows]
+        for rows, batch in _batches(examples, DEFAULT_BATCH_SIZE, progress):
             prompts = self._inputs(batch)
             lengths = prompts["attention_mask"].sum(dim=1)
             first: torch.Tensor | None = None
@@ -214,9 +207,6 @@ class HuggingFaceBackbone:
                 in_answer = (position >= lengths[:, None]) & (position < ends[:, None])
                 mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
                 scores[rows, column] = mean.cpu().numpy()
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(examples))
         return scores
 
     def _log_probabilities(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -256,10 +246,36 @@ class HuggingFaceBackbone:
     def _forward(
         self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
     ) -> FloatArray:
-        """Features of one batch, in one forward pass; its tensors live no longer than the call."""
+        """Features of one batch; its tensors live no longer than the call.
+
+        The first batch of unequal lengths tells whether the model can be padded: some let a prompt see what stands
+        after it (PaliGemma reads its prompt in both directions). Such a model gets prompts of one length at a time.
+        """
         inputs = self._inputs(examples)
-        last = inputs["attention_mask"].sum(dim=1) - 1
-        with torch.inference_mode(), capture_heads(sources, last) as captured:
+        lengths = inputs["attention_mask"].sum(dim=1) if "attention_mask" in inputs else torch.ones(len(examples))
+        if bool((lengths == lengths[0]).all()):
+            return self._read(inputs, sources, columns)
+        if self._padding_is_harmless is None:
+            z = self._read(inputs, sources, columns)
+            shortest = int(lengths.argmin())
+            alone = self._read(self._inputs([examples[shortest]]), sources, columns)[0]
+            tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
+            self._padding_is_harmless = bool(np.abs(z[shortest] - alone).max() <= tolerance * np.abs(alone).max())
+            if self._padding_is_harmless:
+                return z
+        if self._padding_is_harmless:
+            return self._read(inputs, sources, columns)
+        z = np.empty((len(examples), len(columns), self.layout.head_dim), dtype=np.float32)
+        for length in lengths.unique():
+            rows = (lengths == length).nonzero()[:, 0].tolist()
+            z[rows] = self._read(self._inputs([examples[row] for row in rows]), sources, columns)
+        return z
+
+    def _read(
+        self, inputs: dict[str, torch.Tensor], sources: Sequence[AttentionSource], columns: torch.Tensor
+    ) -> FloatArray:
+        """Features of prepared inputs, in one forward pass."""
+        with torch.inference_mode(), capture_heads(sources, last_positions(inputs)) as captured:
             self._base(**inputs, use_cache=False)
         return np.asarray(captured.stacked(self.layout.head_dim)[:, columns].float().cpu().numpy())
 
@@ -291,7 +307,9 @@ class HuggingFaceBackbone:
         }
         if any(images):
             arguments["images"] = [[image for mark in marks for image in mark] for marks in images]
-        batch = self.processor(**arguments)
+        if "mm_token_type_ids" in getattr(self.processor, "model_input_names", ()):
+            arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
+        batch = with_decoder_inputs(self.processor(**arguments), self.model.config, self._base, self._tokenizer, prompts)
         accepted = inspect.signature(self._base.forward).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         return {
@@ -301,17 +319,20 @@ class HuggingFaceBackbone:
         }
 
 
-def _batches(examples: Sequence[Example], size: int) -> Iterator[list[int]]:
-    """Row numbers of batches whose examples hold equally many media and texts of like length."""
+def _batches(
+    examples: Sequence[Example], size: int, progress: Progress | None
+) -> Iterator[tuple[list[int], list[Example]]]:
+    """Batches of equally many media and texts of like length, with their row numbers; tells of each one done."""
     order = sorted(range(len(examples)), key=lambda row: (len(examples[row].media), len(examples[row].text), row))
-    batch: list[int] = []
-    for row in order:
-        if batch and (len(batch) == size or len(examples[batch[0]].media) != len(examples[row].media)):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+    done = 0
+    for _, alike in groupby(order, key=lambda row: len(examples[row].media)):
+        rows = list(alike)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            yield batch, [examples[row] for row in batch]
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(examples))
 
 
 def _as_dtype(name: str | torch.dtype) -> torch.dtype:
