@@ -175,7 +175,8 @@ class SAVModel:
         differences = self.spec.differences(backbone.spec)
         if differences:
             raise SpecMismatchError(
-                f"this classifier was fitted on {self.spec.model}, and the backbone given differs in "
+                f"this classifier was fitted on {self.spec.model}, and the backbone given ({backbone.spec.model}) "
+                "differs in "
                 + "; ".join(differences)
                 + " (here: the classifier). Load the same backbone, or fit again on this one"
             )

@@ -26,7 +26,8 @@ class BackboneSpec:
     """Everything about a backbone that changes the numbers it gives.
 
     Attributes:
-        model: Hub id, folder name, or `demo`.
+        model: Hub id, folder name, or `demo`: a name for people. The revision identifies the weights, so that a
+            folder may be renamed.
         revision: commit on the Hub, or digest of a local folder's files.
         dtype: of weights and computation, such as `float32`.
         attention: attention kernel, such as `sdpa`.
@@ -39,7 +40,7 @@ class BackboneSpec:
         location: where it was loaded from. A hint for loading it again: not part of what identifies it.
     """
 
-    model: str
+    model: str = field(compare=False)
     revision: str
     dtype: str
     attention: str
@@ -52,8 +53,8 @@ class BackboneSpec:
     location: str = field(default="", compare=False)
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change when anything in the spec does."""
-        identity = {name: value for name, value in asdict(self).items() if name != "location"}
+        """Sixteen hexadecimal digits that change when anything does that changes the numbers."""
+        identity = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: BackboneSpec) -> list[str]:
