@@ -280,6 +280,13 @@ def test_inspect(fitted):
     assert len(for_program["head_scores"]) == 12 and for_program["shots_known"] == 12
 
 
+def test_a_backbone_named_by_a_relative_path_is_found_from_elsewhere(fitted, model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(model_folder("llava").parent)
+    done("fit", fitted.train, "--model", "llava", "-o", tmp_path / "clf")
+    monkeypatch.chdir(tmp_path)
+    assert len(done("predict", "clf", fitted.test).stdout.splitlines()) == 12
+
+
 def test_the_backbone_may_have_moved(fitted, model_folder, tmp_path):
     import shutil
 

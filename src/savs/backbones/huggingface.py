@@ -89,7 +89,7 @@ def load_backbone(
         video_frames=video_frames,
         chat_template=hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else "",
         attention_modules=attention_modules,
-        location=str(id_or_path),
+        location=_location(name, place),
     )
     return HuggingFaceBackbone(model, processor, spec)
 
@@ -333,6 +333,12 @@ def _batches(
             done += len(batch)
             if progress is not None:
                 progress(done, len(examples))
+
+
+def _location(name: str, place: str) -> str:
+    """Where to load the model from again, whatever folder that is done in."""
+    local = name != loading.DEMO_NAME and Path(place).is_dir()
+    return str(Path(place).resolve()) if local else name
 
 
 def _as_dtype(name: str | torch.dtype) -> torch.dtype:

@@ -29,7 +29,7 @@ _MATRIX_LABEL = 18
 
 def report_tables(report: Report, compared: Sequence[Compared] = ()) -> list[RenderableType]:
     """Everything a person wants to see of a report, the scores first."""
-    return [scores(report, compared), per_class(report), confusions(report)]
+    return [scores(report, compared), "", per_class(report), "", confusions(report)]
 
 
 def scores(report: Report, compared: Sequence[Compared] = ()) -> RenderableType:
@@ -45,9 +45,7 @@ def scores(report: Report, compared: Sequence[Compared] = ()) -> RenderableType:
             made.add_row("  answers of no class", percent(method.report.unmatched_rate))
     made.add_row(Text(f"always {report.majority_class!r}"), percent(report.majority_accuracy))
     made.add_row(f"chance, {len(report.classes)} classes", percent(report.chance))
-    about = Text(
-        f" in percent; {100 * report.accuracy.confidence:g} % intervals: {report.accuracy.method}", style="dim"
-    )
+    about = Text(f"in percent; {100 * report.accuracy.confidence:g} % intervals: {report.accuracy.method}", style="dim")
     if compared:
         about.append(f"; ahead by: {compared[0].lead.method}; p: McNemar")
     return Group(made, about)
@@ -100,7 +98,7 @@ def _p_value(p: float) -> str:
 
 
 def _matrix(report: Report) -> RenderableType:
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     made.add_column("true, predicted as", no_wrap=True, max_width=_MATRIX_LABEL)
     for number in range(1, len(report.classes) + 1):
         made.add_column(str(number), justify="right", no_wrap=True)

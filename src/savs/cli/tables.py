@@ -28,7 +28,7 @@ _SHOWN_NAMES = 12
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """An open table whose numbers, in the columns `right`, stand at the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         number = name in right
         made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
