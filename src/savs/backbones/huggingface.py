@@ -309,7 +309,9 @@ class HuggingFaceBackbone:
             arguments["images"] = [[image for mark in marks for image in mark] for marks in images]
         if "mm_token_type_ids" in getattr(self.processor, "model_input_names", ()):
             arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
-        batch = with_decoder_inputs(self.processor(**arguments), self.model.config, self._base, self._tokenizer, prompts)
+        batch = with_decoder_inputs(
+            self.processor(**arguments), self.model.config, self._base, self._tokenizer, prompts
+        )
         accepted = inspect.signature(self._base.forward).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         return {

@@ -24,6 +24,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
+    ProcessorMixin,
 )
 from transformers.models.auto.processing_auto import processor_class_from_name
 from transformers.utils.hub import cached_file
@@ -217,12 +218,21 @@ def _processor_class(place: str, config: PreTrainedConfig, revision: str | None)
 
 
 def without_video(processor_class: Any) -> Any:
-    """The same processor class, opened from its folder without the video processor, which needs torchvision."""
+    """The same processor class, built and opened without the video processor, which needs torchvision."""
     original = processor_class.get_attributes()
     attributes = [name for name in original if name != "video_processor"]
     place_of_video = original.index("video_processor")
 
-    class WithoutVideo(processor_class):  # type: ignore[misc]
+    class DropVideo(ProcessorMixin):  # type: ignore[misc]
+        """Stands between the processor and transformers' base class, and keeps the video processor from the base."""
+
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            self.video_processor = None
+            parts = dict(zip(original, arguments, strict=False)) | settings
+            parts.pop("video_processor", None)
+            super().__init__(**parts)
+
+    class WithoutVideo(processor_class, DropVideo):  # type: ignore[misc]
         @classmethod
         def get_attributes(cls) -> list[str]:
             return attributes

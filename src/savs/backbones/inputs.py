@@ -1,0 +1,62 @@
+"""What a model's forward pass needs beside what its processor gives, and where to read the pass.
+
+Knows encoder-decoders and models that write image tokens in themselves; no weights, no attention modules.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def with_decoder_inputs(
+    batch: Mapping[str, Tensor], config: Any, model: nn.Module, tokenizer: Any, prompts: Sequence[str]
+) -> dict[str, Tensor]:
+    """The batch, with the decoder's own input where an encoder-decoder was given none.
+
+    Where the encoder reads text, the decoder starts with its start token alone. Where it reads an image only, the
+    prompt goes to the decoder.
+
+    Args:
+        batch: what the processor gave.
+        config: the model's configuration.
+        model: the module whose `forward` is called.
+        tokenizer: of the model.
+        prompts: one a row.
+    """
+    inputs = dict(batch)
+    accepted = inspect.signature(model.forward).parameters
+    if not getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" not in accepted:
+        return inputs
+    if "decoder_input_ids" in inputs:
+        return inputs
+    start = getattr(config, "decoder_start_token_id", None)
+    if start is None:
+        start = next((i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id) if i is not None), 0)
+    begin = torch.full((len(prompts), 1), int(start))
+    if "input_ids" in accepted:
+        return inputs | {"decoder_input_ids": begin}
+    text = tokenizer(list(prompts), padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False)
+    inputs.pop("input_ids", None)
+    inputs["decoder_input_ids"] = torch.cat([begin, text["input_ids"]], dim=1)
+    inputs["decoder_attention_mask"] = torch.cat([torch.ones_like(begin), text["attention_mask"]], dim=1)
+    return inputs
+
+
+def last_positions(inputs: Mapping[str, Tensor]) -> Tensor:
+    """The position of each row's last real token, counted from the end: `[n_rows]`, -1 where a row is not padded.
+
+    Counted from the end because some models put image tokens in front of the text themselves: what follows the last
+    real token is then still what the processor padded. In an encoder-decoder it is the decoder's input that counts.
+    """
+    if "decoder_input_ids" in inputs:
+        ids, mask = inputs["decoder_input_ids"], inputs.get("decoder_attention_mask")
+    else:
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+    if mask is None:
+        return torch.full((len(ids),), -1, device=ids.device)
+    return mask.sum(dim=1) - 1 - mask.shape[1]
