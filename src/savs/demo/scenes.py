@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -82,6 +83,7 @@ class Scene:
     background: str
 
 
+@cache
 def combinations(*, held_out: bool | None) -> tuple[tuple[str, str], ...]:
     """All (shape, colour) pairs: those kept out of training, those not, or (None) both."""
     pairs = ((shape, colour) for shape in SHAPES for colour in COLOURS)

@@ -1,0 +1,37 @@
+"""Draw a run's log as the curve in the model card. Reads `log.jsonl` and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+SHOWN = ("exists", "match", "colour", "shape", "count", "relation", "where", "easy", "pictogram_group")
+
+
+def draw_curve(log: Path, picture: Path) -> None:
+    """Left: the tower's accuracy per attribute. Right: answer tokens right per kind of question, over all steps."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    seen = [e for e in entries if "tower_shape" in e]
+    for name in ("shape", "colour", "size", "texture", "group_unseen"):
+        left.plot(range(len(seen)), [e[f"tower_{name}"] for e in seen], marker="o", label=name.replace("_", ", "))
+    left.set(title="vision tower, fresh scenes", xlabel="check", ylim=(0, 1))
+    asked = [e for e in entries if "right" in e]
+    for name in SHOWN:
+        points = [(i * 100, e["right"][name]) for i, e in enumerate(asked) if name in e["right"]]
+        right.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+    for i in range(1, len(asked)):
+        if asked[i]["phase"] != asked[i - 1]["phase"]:
+            right.axvline((i - 0.5) * 100, color="grey", linestyle=":")
+            right.text((i - 0.4) * 100, 1.0, asked[i]["phase"], va="top", fontsize=8)
+    right.set(title="answer tokens right while training", xlabel="step", ylim=(0, 1.02))
+    for axis in (left, right):
+        axis.legend(fontsize=7, ncols=2)
+        axis.grid(alpha=0.2)
+    figure.savefig(picture, dpi=80)
+    pyplot.close(figure)

@@ -1,0 +1,174 @@
+"""Fetch what training reads from outside: easy-VQA's training half and two sets of pictograms.
+
+Downloads go through pip and npm, at pinned versions, and are checked against their SHA-256. Knows no question and no
+model. Held-out pictograms are marked here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from savs.demo.holdout import is_held_out_pictogram
+
+CACHE = Path(__file__).parent / "cache"
+#: Skin tones and hair styles: parts of pictograms, not pictograms.
+SKIPPED_GROUPS = ("Component",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One pinned download."""
+
+    file: str
+    sha256: str
+    command: tuple[str, ...]
+    licence: str
+
+
+SOURCES = {
+    "easy-vqa": Source(
+        "easy_vqa-1.0-py3-none-any.whl",
+        "fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f",
+        (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "easy-vqa==1.0"),
+        "MIT",
+    ),
+    "google": Source(
+        "emoji-datasource-google-16.0.0.tgz",
+        "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        ("npm", "pack", "--silent", "emoji-datasource-google@16.0.0"),
+        "package MIT; images Noto Emoji, Apache-2.0",
+    ),
+    "twitter": Source(
+        "emoji-datasource-twitter-16.0.0.tgz",
+        "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+        ("npm", "pack", "--silent", "emoji-datasource-twitter@16.0.0"),
+        "package MIT; images Twemoji, CC-BY 4.0",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Pictogram:
+    """One pictogram in one hand: RGBA bytes, its name, group and subgroup as words, and whether it is held out."""
+
+    png: bytes
+    hand: str
+    name: str
+    group: str
+    subgroup: str
+    held_out: bool
+
+    def draw(self, background: tuple[int, int, int] = (250, 250, 250), size: int = 64) -> Image.Image:
+        """The pictogram on a plain background."""
+        picture = Image.open(io.BytesIO(self.png)).convert("RGBA")
+        canvas = Image.new("RGBA", picture.size, (*background, 255))
+        return Image.alpha_composite(canvas, picture).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+
+
+@dataclass(frozen=True)
+class EasyImage:
+    """One easy-VQA image with its questions and answers."""
+
+    image: Image.Image
+    questions: tuple[tuple[str, str], ...]
+
+
+def fetch(name: str) -> Path:
+    """The path of a download, fetched where it is missing.
+
+    Raises:
+        RuntimeError: where the file is not the one that the checksum names.
+    """
+    source = SOURCES[name]
+    path = CACHE / source.file
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(source.command, cwd=CACHE, check=True)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != source.sha256:
+        raise RuntimeError(f"{path} has SHA-256 {digest}, expected {source.sha256}: delete it and fetch again")
+    return path
+
+
+def words(text: str) -> str:
+    """A name as plain lower-case words."""
+    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def pictograms(hand: Literal["google", "twitter"]) -> list[Pictogram]:
+    """All pictograms of one hand, held-out ones marked."""
+    found = []
+    with tarfile.open(fetch(hand)) as archive:
+        files = {member.name: member for member in archive.getmembers()}
+        entries = json.load(_member(archive, files["package/emoji.json"]))
+        for entry in entries:
+            member = files.get(f"package/img/{hand}/64/{entry['image']}")
+            if member is None or entry["category"] in SKIPPED_GROUPS:
+                continue
+            name = words(entry["name"] or entry["short_name"])
+            found.append(
+                Pictogram(
+                    _member(archive, member).read(),
+                    hand,
+                    name,
+                    words(entry["category"].replace("&", "and")),
+                    words(entry["subcategory"]),
+                    is_held_out_pictogram(name),
+                )
+            )
+    return found
+
+
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedReader | io.BytesIO:
+    stream = archive.extractfile(member)
+    if stream is None:
+        raise RuntimeError(f"{member.name} is not a file: the archive is not what was expected")
+    return io.BytesIO(stream.read())
+
+
+def easy_vqa(split: Literal["train", "test"] = "train") -> list[EasyImage]:
+    """One half of easy-VQA. The test half is for `gates.py` only."""
+    with zipfile.ZipFile(fetch("easy-vqa")) as archive:
+        questions: dict[int, list[tuple[str, str]]] = {}
+        for question, answer, image in json.loads(archive.read(f"easy_vqa/data/{split}/questions.json")):
+            questions.setdefault(image, []).append((question, answer))
+        return [
+            EasyImage(
+                Image.open(io.BytesIO(archive.read(f"easy_vqa/data/{split}/images/{image}.png"))).convert("RGB"),
+                tuple(pairs),
+            )
+            for image, pairs in sorted(questions.items())
+        ]
+
+
+def augment(image: Image.Image, rng: np.random.Generator, *, strong: bool) -> np.ndarray:
+    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: crop, tint, blur, noise."""
+    size = image.size[0]
+    turn = float(rng.normal(0, 6)) if strong else 0.0
+    reach = 0.22 if strong else 0.06
+    scale = 1 + float(rng.uniform(-reach, reach))
+    shift = rng.uniform(-reach, reach, 2) * size / 2
+    cos, sin = np.cos(np.deg2rad(turn)) * scale, np.sin(np.deg2rad(turn)) * scale
+    centre = size / 2
+    matrix = (
+        *(cos, sin, centre - cos * centre - sin * centre + shift[0]),
+        *(-sin, cos, centre + sin * centre - cos * centre + shift[1]),
+    )
+    corner = image.getpixel((1, 1))
+    moved = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=corner)
+    pixels = np.asarray(moved, np.float32)
+    tint = rng.normal(1, 0.1 if strong else 0.04, 3)
+    pixels = pixels * tint + float(rng.normal(0, 6)) + rng.normal(0, float(rng.uniform(0, 6)), pixels.shape)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
