@@ -266,7 +266,7 @@ class HuggingFaceBackbone:
         if self._padding_is_harmless:
             return self._read(inputs, sources, columns)
         z = np.empty((len(examples), len(columns), self.layout.head_dim), dtype=np.float32)
-        for length in lengths.unique():
+        for length in sorted(set(lengths.tolist())):
             rows = (lengths == length).nonzero()[:, 0].tolist()
             z[rows] = self._read(self._inputs([examples[row] for row in rows]), sources, columns)
         return z

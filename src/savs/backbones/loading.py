@@ -223,7 +223,9 @@ def without_video(processor_class: Any) -> Any:
     attributes = [name for name in original if name != "video_processor"]
     place_of_video = original.index("video_processor")
 
-    class DropVideo(ProcessorMixin):  # type: ignore[misc]
+    base: Any = ProcessorMixin
+
+    class DropVideo(base):  # type: ignore[misc]
         """Stands between the processor and transformers' base class, and keeps the video processor from the base."""
 
         def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -239,7 +241,7 @@ def without_video(processor_class: Any) -> Any:
 
         @classmethod
         def _get_arguments_from_pretrained(cls, *arguments: Any, **settings: Any) -> list[Any]:
-            parts = super()._get_arguments_from_pretrained(*arguments, **settings)
+            parts: list[Any] = super()._get_arguments_from_pretrained(*arguments, **settings)
             return [*parts[:place_of_video], None, *parts[place_of_video:]]
 
     WithoutVideo.__name__ = processor_class.__name__
