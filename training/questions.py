@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def ask(kind: str, rng: np.random.Generator, answer: str, **slots: str) -> Quest
 
 def claim(kind: str, rng: np.random.Generator, statement: str, truth: bool) -> Question:
     """A statement put in a frame."""
-    frame, yes, no = pick(rng, FRAMES[:PLAIN_FRAMES] if rng.random() < 0.6 else FRAMES)
+    frame, yes, no = pick(rng, FRAMES[:PLAIN_FRAMES] if rng.random() < 0.85 else FRAMES)
     return Question(kind, frame.format(t=statement), yes if truth else no)
 
 
@@ -361,14 +362,19 @@ SCENE_KINDS: tuple[tuple[Asker, float], ...] = (
     (ask_choice, 1.0),
     (ask_invented, 0.5),
 )
-_WEIGHTS = np.array([weight for _, weight in SCENE_KINDS])
-#: Naming comes before judging: the kinds of the first steps.
-_FIRST = np.array([4.0, 3.0, 3.0, 2.0, 1.0, 2.0] + [0.25] * (len(SCENE_KINDS) - 6))
+#: What is asked in a stage of training. Naming comes before judging, and judging before everything at once.
+Stage = Literal["naming", "judging", "all"]
+_JUDGING = {ask_exists: 8.0, ask_attribute: 4.0, ask_match: 3.0, ask_relation: 2.0, ask_shape: 1.0, ask_colour: 1.0}
+_WEIGHTS: dict[Stage, np.ndarray] = {
+    "naming": np.array([4.0, 3.0, 3.0, 2.0, 1.0, 2.0] + [0.25] * (len(SCENE_KINDS) - 6)),
+    "judging": np.array([_JUDGING.get(asker, 0.1) for asker, _ in SCENE_KINDS]),
+    "all": np.array([weight for _, weight in SCENE_KINDS]),
+}
 
 
-def scene_questions(scene: Scene, rng: np.random.Generator, n: int, *, first_steps: bool = False) -> list[Question]:
+def scene_questions(scene: Scene, rng: np.random.Generator, n: int, *, stage: Stage = "all") -> list[Question]:
     """`n` questions about one scene."""
-    weights = _FIRST if first_steps else _WEIGHTS
+    weights = _WEIGHTS[stage]
     found: list[Question] = []
     while len(found) < n:
         for i in rng.choice(len(SCENE_KINDS), n, p=weights / weights.sum()):

@@ -46,6 +46,7 @@ class Budget:
     tower_minutes: float = 22
     symbol_minutes: float = 9
     short_minutes: float = 20
+    judge_minutes: float = 11
     image_minutes: float = 10
     short_layers: int = 6
     rows: int = 12
@@ -90,7 +91,9 @@ class Book:
         pools = {kind: np.nonzero(kinds == kind)[0] for kind in ("scene", "pictogram", "easy")}
         self.pools = pools | {"scene": pools["scene"][:24_000], "pictogram": pools["pictogram"][::2]}
         self._scenes: dict[int, Scene] = {}
-        self.singles = [i for i in self.pools["scene"][:20_000] if len(self.scene(int(i)).objects) == 1]
+        some = self.pools["scene"][:20_000]
+        self.singles = [i for i in some if len(self.scene(int(i)).objects) == 1]
+        self.sparse = [i for i in some if len(self.scene(int(i)).objects) <= 2]
 
     def scene(self, index: int) -> Scene:
         """The scene behind an image number."""
@@ -98,24 +101,27 @@ class Book:
             self._scenes[index] = tower.training_scene(self.records[index]["index"])
         return self._scenes[index]
 
-    def single(self, index: int, n: int, *, first_steps: bool = False) -> list[questions.Question]:
-        """`n` questions about one image; the kinds that teach naming, for the first steps."""
+    def single(self, index: int, n: int, *, stage: questions.Stage = "all") -> list[questions.Question]:
+        """`n` questions about one image."""
         record = self.records[index]
         if record["kind"] == "scene":
-            return questions.scene_questions(self.scene(index), self.rng, n, first_steps=first_steps)
+            return questions.scene_questions(self.scene(index), self.rng, n, stage=stage)
         if record["kind"] == "pictogram":
             return questions.pictogram_questions(record, self.vocabularies, self.rng, n)
         pairs = [record["questions"][int(i)] for i in self.rng.integers(len(record["questions"]), size=n)]
         return [questions.Question("easy", question, answer) for question, answer in pairs]
 
-    def draw(self, n: int, *, first_steps: bool = False) -> tuple[list[int], list[questions.Question]]:
+    def draw(self, n: int, *, stage: questions.Stage = "all") -> tuple[list[int], list[questions.Question]]:
         """One row: image numbers, and `n` questions about them."""
         way = self.rng.random()
-        if way < 0.14 and not first_steps:
+        if stage == "judging" and way < 0.8:  # what is judged is plainest where there is little to see
+            index = int(self.rng.choice(self.sparse))
+            return [index], self.single(index, n, stage=stage)
+        if way < 0.14 and stage == "all":
             return self._pair(n)
         kind = "scene" if way < 0.78 else "pictogram" if way < 0.94 else "easy"
         index = int(self.rng.choice(self.pools[kind]))
-        return [index], self.single(index, n, first_steps=first_steps)
+        return [index], self.single(index, n, stage=stage)
 
     def _pair(self, n: int) -> tuple[list[int], list[questions.Question]]:
         pool = self.singles if self.rng.random() < 0.65 else self.pools["scene"]
@@ -185,9 +191,11 @@ def train_decoder(rank: int, workers: int, run: Path, phase: str, budget: Budget
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
     layers = decoder.LAYERS if phase == "images" else budget.short_layers
     model, symbols = decoder.build_model(tokenizer, layers=layers), decoder.Symbols()
+    if phase == "judge":
+        model.load_state_dict(torch.load(run / "short.pt")["model"])
     if phase == "images":
         short = decoder.build_model(tokenizer, layers=budget.short_layers)
-        short.load_state_dict(torch.load(run / "short.pt")["model"])
+        short.load_state_dict(torch.load(run / "judge.pt")["model"])
         model = decoder.grow(short, tokenizer)
     projector, language = model.model.multi_modal_projector, model.model.language_model
     state = {"seconds": 0.0, "step": 0}
@@ -219,8 +227,8 @@ def train_decoder(rank: int, workers: int, run: Path, phase: str, budget: Budget
             break
         for group in optimizer.param_groups:
             group["lr"] = peak * min(1, (state["step"] + 1) / 150) * min(1, 1.6 * (1 - progress)) + 1e-5
-        first_steps = phase == "short" and progress < 0.15
-        drawn = [book.draw(budget.questions, first_steps=first_steps) for _ in range(budget.rows // workers)]
+        stage = _stage(phase, progress)
+        drawn = [book.draw(budget.questions, stage=stage) for _ in range(budget.rows // workers)]
         packs = [decoder.pack(asked, len(images), tokenizer) for images, asked in drawn]
         numbers = np.array([i for images, _ in drawn for i in images])
         if phase != "symbols":
@@ -257,6 +265,13 @@ def train_decoder(rank: int, workers: int, run: Path, phase: str, budget: Budget
     if rank == 0:
         _checkpoint(own, model, symbols, optimizer, state | {"seconds": minutes * 60})
         (run / f"{phase}.done").touch()
+
+
+def _stage(phase: str, progress: float) -> questions.Stage:
+    """What is asked at some point of a phase."""
+    if phase == "short" and progress < 0.15:
+        return "naming"
+    return "judging" if phase == "judge" and progress < 0.75 else "all"
 
 
 def _checkpoint(
@@ -354,9 +369,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL, help="where the finished model goes")
     parser.add_argument("--workers", type=int, default=1 if DEVICE == "cuda" else 2, help="processes that train")
     parser.add_argument("--short-minutes", type=float, default=Budget.short_minutes, help="with half the layers")
+    parser.add_argument(
+        "--judge-minutes", type=float, default=Budget.judge_minutes, help="judging claims, half the layers"
+    )
     parser.add_argument("--image-minutes", type=float, default=Budget.image_minutes, help="with all layers")
     arguments = parser.parse_args()
-    run, budget = arguments.run, Budget(short_minutes=arguments.short_minutes, image_minutes=arguments.image_minutes)
+    run = arguments.run
+    budget = Budget(
+        short_minutes=arguments.short_minutes,
+        judge_minutes=arguments.judge_minutes,
+        image_minutes=arguments.image_minutes,
+    )
     run.mkdir(parents=True, exist_ok=True)
     prepare_data(run, budget)
     context = mp.get_context("spawn")
@@ -376,7 +399,12 @@ def main() -> None:
         cache_features(run)
     if not (run / "projected.pt").exists():
         fit_projector(run)
-    for phase, minutes, peak in (("short", budget.short_minutes, 2e-3), ("images", budget.image_minutes, 1e-3)):
+    phases = (
+        ("short", budget.short_minutes, 2e-3),
+        ("judge", budget.judge_minutes, 1.5e-3),
+        ("images", budget.image_minutes, 1e-3),
+    )
+    for phase, minutes, peak in phases:
         if not (run / f"{phase}.done").exists():
             work = (arguments.workers, run, phase, budget, minutes, peak)
             mp.spawn(train_decoder, args=work, nprocs=arguments.workers)
