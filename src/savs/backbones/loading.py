@@ -21,6 +21,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -38,6 +39,16 @@ DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 
 #: Files of a model's folder that decide its numbers; the rest are cards and pictures.
 _DECIDING = {".json", ".jinja", ".safetensors", ".gguf", ".txt", ".model"}
+#: Types that transformers lists among those that answer to images and text, and that have no last prompt position.
+_REFUSED = {
+    "diffusion_gemma": "which writes by refining a random canvas: no position of it stands for the prompt alone",
+    "evolla": "which reads proteins, not images",
+    "pi0": "which gives robot actions, not text",
+}
+
+#: Types that take audio and text, and stand in no list of models that write text alone.
+_HEARERS = {"qwen2_audio"}
+
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DIGEST_BLOCK = 4096
 _DIGEST_BLOCKS_PER_FILE = 256
@@ -80,6 +91,8 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             f"cannot read the model {place}: {_first_line(error)}. Expected a Hub id that this machine can reach or "
             f"has in its cache, a folder saved by transformers, or {DEMO_NAME!r}"
         ) from error
+    if config.model_type in _REFUSED:
+        raise BackboneError(f"{place} is of type {config.model_type!r}, {_REFUSED[config.model_type]}")
     if not _writes_text(config):
         raise BackboneError(
             f"{place} is of type {config.model_type!r}, which transformers cannot load as a model that writes text; "
@@ -88,9 +101,22 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
     return config
 
 
+def _auto_class(config: PreTrainedConfig) -> Any:
+    """The first of transformers' automatic classes that opens it: for images, for text, for anything else (audio)."""
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return AutoModelForImageTextToText
+    return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForMultimodalLM
+
+
+def _has_processor(config: PreTrainedConfig) -> bool:
+    """Whether it takes more than text."""
+    mappings = (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, PROCESSOR_MAPPING)
+    return any(type(config) in mapping for mapping in mappings)
+
+
 def _writes_text(config: PreTrainedConfig) -> bool:
     """Whether it is a model that writes one token after the other, for then its last token has seen all the others."""
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or config.model_type in _HEARERS:
         return True
     # transformers opens BERT and its kin as causal models too, but unless they were made decoders they look both ways.
     encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_encoder_decoder", False)
@@ -119,10 +145,8 @@ def load_model(
             f"{place} has no safetensors weights ({found}); convert it with transformers' "
             "save_pretrained on a machine where you trust it"
         )
-    multimodal = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    auto = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
     try:
-        model: PreTrainedModel = auto.from_pretrained(
+        model: PreTrainedModel = _auto_class(config).from_pretrained(
             place,
             config=config,
             revision=revision,
@@ -162,7 +186,7 @@ def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None
     """
     arguments: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
-        if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        if not _has_processor(config):
             return AutoTokenizer.from_pretrained(place, **arguments)
         processor_class = _processor_class(place, config, revision)
         return processor_class.from_pretrained(place, backend="pil", **arguments)

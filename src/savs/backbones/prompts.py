@@ -14,6 +14,19 @@ from savs.data.example import IMAGE_MARK, Example
 from savs.data.media import open_image, sample_frames
 from savs.errors import DataError
 
+#: Processors that put image tokens in front of the text themselves, which nothing else about them shows.
+_MARKS_IMAGES_ITSELF = frozenset(
+    {
+        "Blip2Processor",
+        "Florence2Processor",
+        "FuyuProcessor",
+        "GotOcr2Processor",
+        "InstructBlipProcessor",
+        "Kosmos2_5Processor",
+        "PPChart2TableProcessor",
+    }
+)
+
 
 def images_of(example: Example, *, video_frames: int) -> list[list[Image.Image]]:
     """The images behind each mark: one for an image, `video_frames` for a video.
@@ -68,5 +81,6 @@ def render_prompt(content: Sequence[dict[str, str]], processor: Any) -> str:
             [{"role": "user", "content": body}], chat_template=template, tokenize=False, add_generation_prompt=True
         )
         return str(rendered)
-    image_token = getattr(processor, "image_token", "")
+    itself = type(processor).__name__ in _MARKS_IMAGES_ITSELF
+    image_token = "" if itself else str(getattr(processor, "image_token", ""))  # a string, or transformers' AddedToken
     return "".join(image_token if part["type"] == "image" else part["text"] for part in content)

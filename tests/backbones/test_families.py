@@ -1,0 +1,40 @@
+"""What transformers calls image-text-to-text and has no last prompt position is refused in one sentence."""
+
+import pytest
+from transformers import CONFIG_MAPPING
+
+from savs.backbones.loading import load_config
+from savs.backbones.prompts import render_prompt
+from savs.errors import BackboneError
+
+
+@pytest.mark.parametrize(
+    ("model_type", "reason"),
+    [("pi0", "robot actions"), ("evolla", "proteins"), ("diffusion_gemma", "random canvas")],
+)
+def test_types_that_do_not_answer_are_refused_with_the_reason(model_type, reason, tmp_path):
+    CONFIG_MAPPING[model_type]().save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=f"{model_type!r}.*{reason}") as caught:
+        load_config(str(tmp_path), revision=None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model_type", ["qwen2_audio", "phi4_multimodal", "llama"])
+def test_types_that_answer_are_not_refused(model_type, tmp_path):
+    CONFIG_MAPPING[model_type]().save_pretrained(tmp_path)
+    assert load_config(str(tmp_path), revision=None).model_type == model_type
+
+
+class LlavaProcessor:
+    chat_template = None
+    image_token = "<image>"
+
+
+class Blip2Processor(LlavaProcessor):
+    """Puts its image tokens in front of the text by itself."""
+
+
+def test_a_processor_that_marks_images_itself_gets_no_marks():
+    content = [{"type": "image"}, {"type": "text", "text": "What?"}]
+    assert render_prompt(content, LlavaProcessor()) == "<image>What?"
+    assert render_prompt(content, Blip2Processor()) == "What?"

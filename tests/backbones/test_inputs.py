@@ -1,0 +1,51 @@
+"""Decoder inputs of encoder-decoders, and the place to read a row."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from savs.backbones.inputs import last_positions, with_decoder_inputs
+from tiny_models import _tokenizer
+
+CONFIG = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=2)
+
+
+class ReadsText(nn.Module):
+    def forward(self, input_ids, decoder_input_ids=None):
+        return input_ids
+
+
+class ReadsImages(nn.Module):
+    def forward(self, pixel_values, decoder_input_ids=None, decoder_attention_mask=None):
+        return pixel_values
+
+
+def test_a_decoder_behind_a_text_encoder_starts_with_its_start_token():
+    batch = {"input_ids": torch.ones(3, 5, dtype=torch.long)}
+    inputs = with_decoder_inputs(batch, CONFIG, ReadsText(), _tokenizer(), ["a", "b", "c"])
+    assert inputs["decoder_input_ids"].tolist() == [[2], [2], [2]]
+    assert inputs["input_ids"] is batch["input_ids"]
+    assert "decoder_input_ids" not in batch
+    assert last_positions(inputs).tolist() == [-1, -1, -1]
+
+
+def test_a_decoder_behind_an_image_encoder_gets_the_prompt():
+    batch = {"pixel_values": torch.zeros(2, 3), "input_ids": torch.ones(2, 2, dtype=torch.long)}
+    inputs = with_decoder_inputs(batch, CONFIG, ReadsImages(), _tokenizer(), ["abc", "a"])
+    assert "input_ids" not in inputs
+    assert inputs["decoder_input_ids"].shape == (2, 4)
+    assert inputs["decoder_input_ids"][:, 0].tolist() == [2, 2]
+    assert inputs["decoder_attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert last_positions(inputs).tolist() == [-1, -3]
+
+
+def test_a_decoder_alone_is_left_as_it_is():
+    batch = {
+        "input_ids": torch.ones(2, 4, dtype=torch.long),
+        "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    }
+    config = SimpleNamespace(is_encoder_decoder=False)
+    assert with_decoder_inputs(batch, config, ReadsText(), _tokenizer(), ["a", "b"]) == batch
+    assert last_positions(batch).tolist() == [-1, -3]
+    assert last_positions({"input_ids": batch["input_ids"]}).tolist() == [-1, -1]
