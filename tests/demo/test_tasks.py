@@ -91,14 +91,14 @@ def test_shown_tasks_are_tasks():
 def test_training_uses_no_prompt_of_an_evaluation():
     sys.path.insert(0, str(TRAINING))
     try:
-        import questions
+        import wordings
     finally:
         sys.path.remove(str(TRAINING))
-    trained = {plain(template) for template in questions.all_templates()}
+    trained = {plain(template) for template in wordings.all_templates()}
     assert len(trained) > 100
     assert trained.isdisjoint({plain(template) for template in EVALUATION_TEMPLATES})
     # Negative control: the comparison does see a template that only differs in how it is written.
-    assert plain(next(iter(questions.all_templates())).upper() + " ") in trained
+    assert plain(next(iter(wordings.all_templates())).upper() + " ") in trained
 
 
 def plain(template: str) -> str:
