@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
 import shlex
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import savs
-from benchmarks.embedded import figure, page, sources
+from benchmarks.embedded import figure, page
 from benchmarks.embedded.features import backbones_of, features_of_task
 from benchmarks.embedded.measure import TaskResult, aims, measure
-from benchmarks.embedded.methods import draw_shots, few_shot_answers, zero_shot_answers
-from benchmarks.embedded.tasks import TASKS, BenchTask, load_task
+from benchmarks.embedded.methods import SAVS, draw_shots, few_shot_answers, zero_shot_answers
+from benchmarks.embedded.sources import fetch
+from benchmarks.embedded.tasks import TASKS, BenchTask, load_task, sources_of
 from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
 from savs.errors import SavsError
 from savs.plot import figure_bytes
@@ -32,20 +37,40 @@ _VERSIONS = ("torch", "transformers", "numpy", "scikit-learn", "pillow", "resvg-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; returns the exit status."""
     given = _parser().parse_args(arguments)
-    start = time.perf_counter()
     try:
-        trained = load_backbone(given.model, dtype="float32", device="cpu")
-        backbones = backbones_of(trained, given.seed)
-        results = []
-        for name in given.tasks:
-            task = load_task(name, seed=given.seed)
-            results.append(run_task(backbones, shortened(task, given.max_test), given.shots, given.draws, given.seed))
-            _log(f"{name}: SAVs {results[-1].accuracy['SAVs']} after {time.perf_counter() - start:.0f} s")
-        write(results, _setting(given, trained, sys.argv[1:] if arguments is None else arguments), given)
+        for source in sources_of(given.tasks):
+            fetch(source)
+        trained = _backbones(given.model, given.seed)["heads"]
+        setting = _setting(given, trained, sys.argv[1:] if arguments is None else arguments)
+        write(run_tasks(given), setting, given)
     except SavsError as error:
         _log(f"error: {error}")
         return 1
     return 0
+
+
+def run_tasks(given: argparse.Namespace) -> list[TaskResult]:
+    """All tasks, several at a time where `given.jobs` says so."""
+    run = partial(_run_named, given=given)
+    if given.jobs == 1:
+        return [run(name) for name in given.tasks]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(run, given.tasks))
+
+
+def _run_named(name: str, given: argparse.Namespace) -> TaskResult:
+    start = time.perf_counter()
+    task = shortened(load_task(name, seed=given.seed), given.max_test)
+    result = run_task(_backbones(given.model, given.seed), task, given.shots, given.draws, given.seed)
+    _log(f"{name}: SAVs {result.accuracy[SAVS]}, {time.perf_counter() - start:.0f} s")
+    return result
+
+
+@cache
+def _backbones(model: str, seed: int) -> dict[str, HuggingFaceBackbone]:
+    """The models, opened once in each process."""
+    return backbones_of(load_backbone(model, dtype="float32", device="cpu"), seed)
 
 
 def run_task(
@@ -61,10 +86,9 @@ def run_task(
         seed: of the first draw and of the bootstraps.
     """
     shots = min(shots, task.shots or shots)
-    features = features_of_task(backbones, task.data, stage=lambda kind: _log(f"{task.name}: {kind}"))
+    features = features_of_task(backbones, task.data)
     labels = np.array([str(example.label) for example in task.data.pool])
     drawn = draw_shots(task, shots, range(seed, seed + draws))
-    _log(f"{task.name}: zero-shot")
     answers = zero_shot_answers(backbones["heads"], task) | few_shot_answers(features, labels, drawn)
     return measure(task, answers, shots=shots, seed=seed)
 
@@ -83,8 +107,7 @@ def write(results: Sequence[TaskResult], setting: dict[str, Any], given: argpars
     picture = figure.draw(results)
     (given.out / "embedded.svg").write_bytes(figure_bytes(picture))
     (given.out / "embedded.png").write_bytes(figure_bytes(picture, format="png"))
-    fetched = sources.SOURCES if any(result.source for result in results) else ()
-    text = page.render(results, verdicts, setting, fetched, figure="embedded.svg")
+    text = page.render(results, verdicts, setting, sources_of(given.tasks), figure="embedded.svg")
     (given.out / "embedded.md").write_text(text, encoding="utf-8")
     (given.out / "embedded.json").write_text(page.as_json(results, verdicts, setting), encoding="utf-8")
     if given.card is not None:
@@ -114,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shots", type=int, default=20, help="labelled examples a class")
     parser.add_argument("--draws", type=int, default=5, help="how many times the shots are drawn; two or more")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="tasks at a time, each on one core")
     parser.add_argument("--max-test", type=int, help="test examples of each task, for a trial (a multiple of 4)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results", help="folder of the results")
     parser.add_argument("--card", type=Path, help="model card to write the summary into, between its marks")

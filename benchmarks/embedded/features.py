@@ -70,16 +70,8 @@ def backbones_of(trained: HuggingFaceBackbone, seed: int) -> dict[str, HuggingFa
     }
 
 
-def features_of_task(
-    backbones: Mapping[str, HuggingFaceBackbone], task: DemoTask, *, stage: Callable[[str], None] = lambda _title: None
-) -> dict[str, Features]:
-    """Every kind of features, by name.
-
-    Args:
-        backbones: of `backbones_of`.
-        task: the examples.
-        stage: called with the name of each piece of work.
-    """
+def features_of_task(backbones: Mapping[str, HuggingFaceBackbone], task: DemoTask) -> dict[str, Features]:
+    """Every kind of features of the task's examples, by name; `backbones` come from `backbones_of`."""
     trained = backbones["heads"]
     kinds: dict[str, Callable[[Sequence[Example]], FloatArray]] = {
         "pixels": pixels,
@@ -87,11 +79,7 @@ def features_of_task(
         "tower, mean and max": partial(pooled_tower, trained, with_max=True),
         **{name: partial(_heads, backbone) for name, backbone in backbones.items()},
     }
-    features = {}
-    for name, read in kinds.items():
-        stage(name)
-        features[name] = Features(read(task.pool), read(task.test))
-    return features
+    return {name: Features(read(task.pool), read(task.test)) for name, read in kinds.items()}
 
 
 def _heads(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> FloatArray:

@@ -67,7 +67,6 @@ OPENMOJI = _npm(
 EMOJI_NAMES = _npm(
     "emoji-datasource-google", "16.0.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438", "MIT"
 )
-SOURCES = (TEXTILE, EASY_VQA, OPENMOJI, EMOJI_NAMES)
 
 
 def fetch(source: Source) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.embedded.sources import EASY_VQA, EMOJI_NAMES, OPENMOJI, TEXTILE, fetch
+from benchmarks.embedded.sources import EASY_VQA, EMOJI_NAMES, OPENMOJI, TEXTILE, Source, fetch
 from savs.data.example import Example, Media
 from savs.data.tasks import Task
 from savs.demo.holdout import is_held_out_pictogram
@@ -105,6 +105,11 @@ def load_task(name: str, *, seed: int = 0) -> BenchTask:
     if name not in _FETCHED:
         raise DataError(f"there is no task {name!r}; expected some of {', '.join(TASKS)}")
     return _FETCHED[name](np.random.default_rng([seed, len(DEMO_TASKS) + list(_FETCHED).index(name)]))
+
+
+def sources_of(names: Iterable[str]) -> tuple[Source, ...]:
+    """The packages that the tasks of these names read, each once."""
+    return tuple(dict.fromkeys(source for name in names for source in _SOURCES.get(name, ())))
 
 
 def _textile(rng: np.random.Generator) -> BenchTask:
@@ -272,6 +277,13 @@ _FETCHED: Mapping[str, Callable[[np.random.Generator], BenchTask]] = {
     EASY.name: _easy_vqa,
     GROUPS.name: _groups,
     SUBGROUPS.name: _subgroups,
+}
+
+_SOURCES: Mapping[str, tuple[Source, ...]] = {
+    CLOTH.name: (TEXTILE,),
+    EASY.name: (EASY_VQA,),
+    GROUPS.name: (OPENMOJI, EMOJI_NAMES),
+    SUBGROUPS.name: (OPENMOJI, EMOJI_NAMES),
 }
 
 #: All tasks, in the order of the tables.

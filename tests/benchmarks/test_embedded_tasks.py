@@ -51,6 +51,15 @@ def test_the_question_matters_where_prompts_differ():
     assert not distractor.words_known
 
 
+def test_only_what_the_tasks_read_is_fetched_and_once():
+    assert tasks.sources_of(["claims", "digits"]) == ()
+    assert tasks.sources_of(["openmoji groups", "openmoji subgroups", "textile"]) == (
+        sources.OPENMOJI,
+        sources.EMOJI_NAMES,
+        sources.TEXTILE,
+    )
+
+
 def test_an_unknown_task_is_named():
     with pytest.raises(DataError, match="no task 'digit'.*digits"):
         tasks.load_task("digit")
