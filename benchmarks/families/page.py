@@ -26,6 +26,9 @@ What the columns say:
   heads times the projection's weights are the projection's output. A dash: the model takes no text alone.
 - **text, one image, two images**: saved, loaded, fitted and predicted with through a real processor made of small
   local files, a batch equal to single examples. A dash: not tried here or not possible; the reason stands below.
+
+Not every reason speaks of the family: where counts of image tokens or sizes do not match, it is the tiny processor that
+the program has not learned to build yet.
 """
 
 _SHORT = {

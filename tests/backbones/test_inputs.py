@@ -2,10 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import nn
 
+from savs.backbones.huggingface import load_backbone
 from savs.backbones.inputs import last_positions, with_decoder_inputs
+from savs.data.example import Example
 from tiny_models import _tokenizer
 
 CONFIG = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=2)
@@ -49,3 +52,29 @@ def test_a_decoder_alone_is_left_as_it_is():
     assert with_decoder_inputs(batch, config, ReadsText(), _tokenizer(), ["a", "b"]) == batch
     assert last_positions(batch).tolist() == [-1, -3]
     assert last_positions({"input_ids": batch["input_ids"]}).tolist() == [-1, -1]
+
+
+def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model_folder, monkeypatch):
+    model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
+    widths = []
+
+    def read(inputs, sources, columns):
+        """Features that are the width of the batch: whatever is padded comes out wrong."""
+        widths.append(inputs["input_ids"].shape[1])
+        return np.full((len(inputs["input_ids"]), len(columns), model.layout.head_dim), widths[-1], dtype=np.float32)
+
+    monkeypatch.setattr(model, "_read", read)
+    examples = [Example(str(i), "a" * length) for i, length in enumerate([3, 9, 3, 5])]
+    alone = [model._inputs([example])["input_ids"].shape[1] for example in examples]
+    for _ in range(2):
+        widths.clear()
+        z = model.head_activations(examples, batch_size=4)
+        assert z[:, 0, 0].tolist() == alone
+    assert sorted(widths) == sorted(set(alone))  # asked once; then a batch for each length
+
+
+def test_a_causal_model_is_asked_once_and_padded_from_then_on(model_folder):
+    model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
+    assert model._padding_is_harmless is None
+    model.head_activations([Example("a", "short"), Example("b", "rather longer")])
+    assert model._padding_is_harmless is True

@@ -1,0 +1,138 @@
+"""Every kind of decoder, on tiny models of real families; and the page of the support matrix is the matrix."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from benchmarks.families.certify import TOLERANCE, certify
+from benchmarks.families.model_types import ALL_TYPES, MULTIMODAL_TYPES, TEXT_TYPES
+from benchmarks.families.page import counts, render
+from benchmarks.families.shrink import shrunk
+from savs.backbones.attention import find_attention, layout_of, map_attention
+from savs.errors import BackboneError
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def attention():
+    """What is found in a type's tiny model, which is built without weights."""
+
+    def find(model_type):
+        auto = AutoModelForCausalLM if model_type in TEXT_TYPES else AutoModelForImageTextToText
+        with torch.device("meta"):
+            return map_attention(auto.from_config(shrunk(model_type)))
+
+    return find
+
+
+@pytest.mark.parametrize("model_type", ["qwen3_5", "lfm3_vl", "step3p7", "muse_glimmer", "kosmos-2"])
+def test_gates_and_norms_before_the_projection_are_reported(model_type, attention):
+    assert all(source.gated for source in attention(model_type).sources)
+
+
+@pytest.mark.parametrize("model_type", ["llava", "gemma3", "kimi_k25", "mllama", "qwen3_vl", "gpt2"])
+def test_plain_heads_are_not_called_gated(model_type, attention):
+    assert not any(source.gated for source in attention(model_type).sources)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "read", "left_out"),
+    [
+        ("qwen3_5", [3], {0: "linear_attention", 1: "linear_attention", 2: "linear_attention"}),
+        # Its linear layers are called self_attn.o_proj too.
+        ("glm5_next", [3], {0: "linear attention", 1: "linear attention", 2: "linear attention"}),
+        ("lfm3_vl", [2, 4], {0: "conv", 1: "conv", 3: "conv"}),
+        ("nemotron_h_omni", [2], {0: "linear_attention", 1: "moe", 3: "mlp"}),
+    ],
+)
+def test_layers_without_softmax_heads_are_left_out_and_the_others_keep_their_number(
+    model_type, read, left_out, attention
+):
+    found = attention(model_type)
+    assert [source.layer for source in found.sources] == read
+    assert {part.layer: part.reason for part in found.left_out} == left_out
+
+
+@pytest.mark.parametrize("model_type", ["mllama", "idefics", "blip", "florence2", "pix2struct", "udop"])
+def test_cross_attention_is_left_out_by_name(model_type, attention):
+    found = attention(model_type)
+    assert {part.reason for part in found.left_out} == {"cross-attention"}
+    assert not {part.name for part in found.left_out} & {source.name for source in found.sources}
+    assert not any("vision" in source.name or "encoder.layers" in source.name for source in found.sources)
+
+
+@pytest.mark.parametrize("model_type", ["kimi_k25", "mistral4"])
+def test_latent_attention_has_heads_of_the_values_size(model_type, attention):
+    """Queries and keys are 24 wide there, values 16."""
+    assert {(source.n_heads, source.head_dim) for source in attention(model_type).sources} == {(4, 16)}
+
+
+def test_head_sizes_that_change_by_layer(attention):
+    found = attention("gemma4").sources
+    assert [source.head_dim for source in found] == [32, 32, 32, 32, 32, 64]
+    assert layout_of(found).head_dim == 64
+
+
+def test_heads_times_size_need_not_be_the_hidden_size(attention):
+    config = shrunk("gemma3").get_text_config()
+    assert {source.n_heads * source.head_dim for source in attention("gemma3").sources} == {128}
+    assert config.hidden_size == 64
+
+
+@pytest.mark.parametrize(
+    ("model_type", "path"),
+    [
+        ("idefics3", "model.text_model.layers.0.self_attn.o_proj"),
+        ("instructblip", "language_model.model.decoder.layers.0.self_attn.out_proj"),
+        ("florence2", "model.language_model.decoder.layers.0.self_attn.out_proj"),
+        ("git", "git.encoder.layer.0.attention.output.dense"),
+        ("blip", "text_decoder.bert.encoder.layer.0.attention.output.dense"),
+        ("pix2struct", "decoder.layer.0.self_attention.attention.output"),
+        ("udop", "decoder.block.0.layer.0.SelfAttention.o"),
+        ("fuyu", "model.language_model.layers.0.self_attn.dense"),
+        ("idefics", "model.layers.0.self_attn.o_proj"),
+        ("t5gemma2", "model.decoder.layers.0.self_attn.o_proj"),
+    ],
+)
+def test_decoders_at_odd_paths(model_type, path, attention):
+    assert attention(model_type).sources[0].name == path
+
+
+def test_a_robots_model_is_refused():
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(shrunk("pi0"))
+    with pytest.raises(BackboneError, match="no attention heads"):
+        find_attention(model)
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return json.loads((DOCS / "models.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_made_from_the_matrix_and_covers_every_type(matrix):
+    assert list(matrix) == list(ALL_TYPES), "run python -m benchmarks.families for the types that are missing"
+    assert (DOCS / "models.md").read_text(encoding="utf-8") == render(matrix), "run python -m benchmarks.families"
+
+
+def test_what_the_matrix_calls_supported_passed(matrix):
+    for name, record in matrix.items():
+        assert record["problem"] or record["layers"], name
+        if record["inputs"].get("token rows") == "ok":
+            assert record["batch"] < TOLERANCE, name
+            assert record["identity"] < 1e-4, name
+    assert counts(matrix)["types"] == len(MULTIMODAL_TYPES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", ["qwen3_5", "glm5_next", "gemma4", "kimi_k25", "t5gemma2", "lfm3_vl", "gpt2"])
+def test_a_certificate_is_still_what_the_matrix_says(model_type, matrix):
+    now, then = certify(model_type, media=False).to_json(), matrix[model_type]
+    for name in ("problem", "projection", "layers", "heads", "head_dims", "gated", "left_out"):
+        written = json.loads(json.dumps(now[name]))
+        assert written == then[name], name
+    assert now["inputs"]["token rows"] == then["inputs"]["token rows"]
