@@ -29,7 +29,7 @@ def test_runs_of_words_stop_at_slots():
 
 
 def test_no_prompt_shares_a_run_of_words_with_training():
-    from training.questions import all_templates
+    from wordings import all_templates
 
     trained = set(itertools.chain(*map(runs, all_templates())))
     assert ("would", "you", "say", "that") in trained
