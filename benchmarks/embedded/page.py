@@ -71,8 +71,8 @@ def render(
             "their place. *Pixels* and *vision tower* are nearest class means without the text decoder (the tower's "
             "tokens pooled to their mean and maximum), centred on the shots. *Random decoder* is SAVs over the trained "
             "tower under a decoder with random weights, *random weights* SAVs over the same architecture untrained. "
-            "No prompt is worded as any of training's questions (easy-vqa excepted); how the model answers in words that "
-            "training used is told by the gates of its card. "
+            "No prompt is worded as any of training's questions (easy-vqa excepted); how the model answers in words "
+            "that training used is told by the gates of its card. "
             f"SAVs keep 20 of {setting['heads']} heads, a larger share than the paper's 20 of 784. "
             f"{_note_of_words(results)}",
             _wins_and_losses(results),
