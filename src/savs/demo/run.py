@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from savs.backbones.base import Backbone, Progress
 from savs.baselines.zero_shot import UNMATCHED, closed_choice, free_answer
@@ -229,7 +230,8 @@ def _embed(test: HeadFeatures, head: HeadId, seed: int) -> NDArray[np.floating]:
     """t-SNE of one head's features, in the plane (arXiv 2412.00142, figure 3)."""
     z = test.z[:, test.layout.heads.index(head)]
     embedding = TSNE(metric="cosine", init="random", perplexity=min(30.0, (len(z) - 1) / 3), random_state=seed)
-    return np.asarray(embedding.fit_transform(z))
+    with threadpool_limits(1):  # its threads wait by spinning, which stalls for minutes where cores are shared
+        return np.asarray(embedding.fit_transform(z))
 
 
 def _interval(interval: Interval) -> dict[str, float]:
