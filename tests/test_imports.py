@@ -72,7 +72,7 @@ NARROW = {
     "backbones": {"errors", "features", "data"},
     "extraction": {"errors", "features", "data", "backbones"},
     "evaluation": {"errors", "data", "grouping", "intervals", "prediction"},
-    "baselines": {"errors", "data", "backbones", "prediction"},
+    "baselines": {"errors", "data", "backbones", "prediction", "features"},
 }
 
 

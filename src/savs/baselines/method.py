@@ -1,0 +1,56 @@
+"""What every method in a comparison has in common: a `Problem` in, one `Prediction` a test example out.
+
+Knows no method and no model: a method carries what it needs (a backbone, stored features, a dual encoder) itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from savs.backbones.base import Progress
+from savs.data.example import Example
+from savs.data.tasks import GENERIC, Task
+from savs.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Labelled examples to learn from and examples to answer: the same for every method that is compared on it.
+
+    Attributes:
+        classes: the labels that an answer may have, sorted.
+        shots: one draw of labelled examples.
+        test: the examples to answer.
+        task: how they are asked, and in which words a label is answered.
+        seed: of whatever a method draws itself; one draw of the shots, one seed.
+    """
+
+    classes: tuple[str, ...]
+    shots: tuple[Example, ...]
+    test: tuple[Example, ...]
+    task: Task = GENERIC
+    seed: int = 0
+
+
+@runtime_checkable
+class Method(Protocol):
+    """One row of a comparison.
+
+    Attributes:
+        name: as tables and `--methods` call it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def obstacle(self, problem: Problem) -> str | None:
+        """Why the method cannot answer this problem, in a sentence for the table; None where it can.
+
+        Asked before anything is computed: cheap, and it never raises.
+        """
+        ...
+
+    def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
+        """Learn from `problem.shots` where the method learns at all, and answer `problem.test`, in its order."""
+        ...
