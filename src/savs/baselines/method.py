@@ -35,14 +35,12 @@ class Problem:
 
 @runtime_checkable
 class Method(Protocol):
-    """One row of a comparison.
-
-    Attributes:
-        name: as tables and `--methods` call it.
-    """
+    """One row of a comparison."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As tables and `--methods` call it."""
+        ...
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why the method cannot answer this problem, in a sentence for the table; None where it can.
