@@ -72,7 +72,7 @@ NARROW = {
     "backbones": {"errors", "features", "data"},
     "extraction": {"errors", "features", "data", "backbones"},
     "evaluation": {"errors", "data", "grouping", "intervals", "prediction"},
-    "baselines": {"errors", "data", "backbones", "prediction", "features"},
+    "baselines": {"errors", "data", "backbones", "prediction", "features", "classify"},
 }
 
 
@@ -119,7 +119,7 @@ def test_rooms_import_one_way():
     [
         ("transformers", {"backbones", "cli"}),  # the CLI turns down its log
         ("torch", {"backbones"}),
-        ("sklearn", {"classify", "model", "fit_summary", "evaluation", "plot", "demo"}),
+        ("sklearn", {"classify", "model", "fit_summary", "evaluation", "baselines", "bakeoff", "plot", "demo"}),
         ("matplotlib", {"plot", "demo"}),
         ("typer", {"cli"}),
         ("rich", {"cli", "demo"}),

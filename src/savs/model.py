@@ -37,7 +37,7 @@ from savs.extraction import extract
 from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
 from savs.fit_summary import FitSummary, held_out_accuracy
 from savs.intervals import Interval
-from savs.prediction import Prediction
+from savs.prediction import Prediction, predictions_of
 
 
 class SAVModel:
@@ -328,18 +328,7 @@ class SAVModel:
         }
 
     def _predictions(self, ids: Sequence[str], z: FloatArray) -> list[Prediction]:
-        labels = self.classifier.predict(z)
-        probabilities = self.classifier.predict_proba(z)
-        votes = self.classifier.head_votes(z)
-        return [
-            Prediction(
-                id=ids[i],
-                label=str(labels[i]),
-                probabilities={label: float(p) for label, p in zip(self.classes, probabilities[i], strict=True)},
-                votes={head: str(vote) for head, vote in zip(self.selected_heads, votes[i], strict=True)},
-            )
-            for i in range(len(ids))
-        ]
+        return predictions_of(self.classifier, ids, z, self.selected_heads)
 
 
 def check_shots(examples: Sequence[Example], classifier: SAVClassifier | None = None) -> None:

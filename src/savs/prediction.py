@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from savs.features import HeadId
+from savs.features import FloatArray, HeadId
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,48 @@ class Prediction:
             "probabilities": dict(self.probabilities),
             "votes": {str(head): vote for head, vote in self.votes.items()},
         }
+
+
+class HeadVoter(Protocol):
+    """A fitted classifier over head features, such as `SAVClassifier`."""
+
+    classes_: Any
+
+    def predict(self, X: Any) -> Any:
+        """`[n_samples]` labels."""
+        ...
+
+    def predict_proba(self, X: Any) -> Any:
+        """`[n_samples, n_classes]`."""
+        ...
+
+    def head_votes(self, X: Any) -> Any:
+        """`[n_samples, k]` labels."""
+        ...
+
+
+def predictions_of(
+    classifier: HeadVoter, ids: Sequence[str], z: FloatArray, heads: Sequence[HeadId]
+) -> list[Prediction]:
+    """What a fitted classifier says of each example.
+
+    Args:
+        classifier: fitted on features like `z`.
+        ids: of the examples.
+        z: `[n_samples, n_heads, head_dim]`.
+        heads: the kept heads, best first, whose votes are told; none where what votes are no heads.
+    """
+    if not ids:
+        return []
+    labels, probabilities = classifier.predict(z), classifier.predict_proba(z)
+    votes = classifier.head_votes(z) if heads else [()] * len(ids)
+    classes = [str(label) for label in classifier.classes_]
+    return [
+        Prediction(
+            id=ids[i],
+            label=str(labels[i]),
+            probabilities={label: float(p) for label, p in zip(classes, probabilities[i], strict=True)},
+            votes={head: str(vote) for head, vote in zip(heads, votes[i], strict=True)},
+        )
+        for i in range(len(ids))
+    ]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from savs.baselines.zero_shot import UNMATCHED, closed_choice, free_answer, match_answer
+from savs.baselines.method import Problem
+from savs.baselines.zero_shot import (
+    UNMATCHED,
+    ZeroShotGeneration,
+    ZeroShotLikelihood,
+    closed_choice,
+    free_answer,
+    match_answer,
+)
 from savs.data.example import Example
 from savs.data.tasks import Task
 from tiny_models import MODELS
@@ -152,3 +160,20 @@ def test_closed_choice_asks_for_the_words_of_the_labels():
     (prediction,) = closed_choice(model, [Example("a", "x")], ("harmful", "harmless"), task=SAFETY)
     assert model.asked == ["Yes", "No"]
     assert prediction.label == "harmless"
+
+
+def test_the_methods_are_the_functions(backbone, picture):
+    model = backbone("llava")
+    examples = tuple(Example(str(i), f"Is it red {i}?", (picture(i),), label="harmful") for i in range(3))
+    problem = Problem(("harmful", "harmless"), (), examples, SAFETY)
+    assert ZeroShotGeneration(model).predict(problem) == free_answer(model, examples, problem.classes, task=SAFETY)
+    assert ZeroShotLikelihood(model).predict(problem) == closed_choice(model, examples, problem.classes, task=SAFETY)
+
+
+def test_a_model_of_text_does_not_see(backbone, picture):
+    seen = Problem(PETS, (), (Example("a", "x", (picture(0),)),))
+    read = Problem(PETS, (), (Example("a", "x"),))
+    for method in (ZeroShotGeneration(backbone("llama")), ZeroShotLikelihood(backbone("llama"))):
+        assert method.obstacle(seen).endswith("takes text only, and the examples have images")
+        assert method.obstacle(read) is None
+    assert ZeroShotGeneration(backbone("llava")).obstacle(seen) is None

@@ -5,12 +5,14 @@ Knows no method and no model: a method carries what it needs (a backbone, stored
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from savs.backbones.base import Progress
+from savs.backbones.base import Backbone, Progress
 from savs.data.example import Example
 from savs.data.tasks import GENERIC, Task
+from savs.errors import BackboneError
 from savs.prediction import Prediction
 
 
@@ -52,3 +54,31 @@ class Method(Protocol):
     def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
         """Learn from `problem.shots` where the method learns at all, and answer `problem.test`, in its order."""
         ...
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A row that cannot be filled, whatever the problem, because something it needs is not there.
+
+    Attributes:
+        name: of the row.
+        reason: a sentence for the table.
+    """
+
+    name: str
+    reason: str
+
+    def obstacle(self, problem: Problem) -> str | None:
+        """The reason."""
+        return self.reason
+
+    def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
+        """Raise `BackboneError` with the reason."""
+        raise BackboneError(f"{self.name}: {self.reason}")
+
+
+def blind(backbone: Backbone, examples: Sequence[Example]) -> str | None:
+    """Say so where a model takes text only and an example has images."""
+    if getattr(backbone, "takes_images", True) or not any(example.media for example in examples):
+        return None
+    return f"{backbone.spec.model} takes text only, and the examples have images"

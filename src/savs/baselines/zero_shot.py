@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from savs.backbones.base import Backbone, Progress
+from savs.baselines.method import Problem, blind
 from savs.data.example import Example
 from savs.data.tasks import GENERIC, Task
 from savs.prediction import Prediction
@@ -20,6 +23,57 @@ from savs.prediction import Prediction
 UNMATCHED = "<unmatched>"
 
 _LETTER = re.compile(r"\(?([A-Z])(?:[).:]|$)")
+
+
+@dataclass(frozen=True)
+class ZeroShotGeneration:
+    """The model's own greedy answer, matched to a label by `match_answer`.
+
+    Attributes:
+        backbone: the frozen model.
+        max_new_tokens: after which an answer is cut off.
+        name: of the row.
+    """
+
+    backbone: Backbone
+    max_new_tokens: int = 16
+    name: str = "zero-shot-free"
+
+    def obstacle(self, problem: Problem) -> str | None:
+        """Why it cannot answer: see `Method.obstacle`."""
+        return blind(self.backbone, problem.test)
+
+    def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
+        """Ask each test example; shots play no part."""
+        return free_answer(
+            self.backbone,
+            problem.test,
+            problem.classes,
+            task=problem.task,
+            max_new_tokens=self.max_new_tokens,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class ZeroShotLikelihood:
+    """The likeliest of the labels' words: VQAScore for Yes and No (arXiv 2404.01291), length-normalised otherwise.
+
+    Attributes:
+        backbone: the frozen model.
+        name: of the row.
+    """
+
+    backbone: Backbone
+    name: str = "zero-shot-choice"
+
+    def obstacle(self, problem: Problem) -> str | None:
+        """Why it cannot answer: see `Method.obstacle`."""
+        return blind(self.backbone, problem.test)
+
+    def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
+        """Weigh each label's word after each test example; shots play no part."""
+        return closed_choice(self.backbone, problem.test, problem.classes, task=problem.task, progress=progress)
 
 
 def free_answer(
@@ -56,13 +110,19 @@ def closed_choice(
     scores = backbone.answer_log_likelihoods(examples, [task.answer(label) for label in classes], progress=progress)
     predictions = []
     for example, row in zip(examples, scores, strict=True):
-        offered = np.array([not _limits(example, classes) or label in (example.choices or ()) for label in classes])
-        allowed = np.where(offered, row, -np.inf)
+        allowed = np.where(offered(example, classes), row, -np.inf)
         weights = np.exp(allowed - allowed.max())
         share = weights / weights.sum()
         probabilities = {label: float(p) for label, p in zip(classes, share, strict=True)}
         predictions.append(Prediction(example.id, classes[int(allowed.argmax())], probabilities, {}))
     return predictions
+
+
+def offered(example: Example, classes: Sequence[str]) -> NDArray[np.bool_]:
+    """`[n_classes]`: which classes may be the answer. All of them, unless the example offers choices among them."""
+    choices = example.choices or ()
+    limits = any(choice in classes for choice in choices)
+    return np.array([not limits or label in choices for label in classes])
 
 
 def match_answer(answer: str, example: Example, classes: Sequence[str], task: Task = GENERIC) -> str:
@@ -84,10 +144,6 @@ def match_answer(answer: str, example: Example, classes: Sequence[str], task: Ta
             return example.choices[option]
     begun = {label for word, label in words.items() if word and f"{text} ".startswith(f"{word} ")}
     return begun.pop() if len(begun) == 1 else UNMATCHED
-
-
-def _limits(example: Example, classes: Sequence[str]) -> bool:
-    return example.choices is not None and any(choice in classes for choice in example.choices)
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,95 @@
+"""Every method of a comparison by name, and how it is made of what is at hand. Computes nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from savs.backbones.base import Backbone
+from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
+from savs.baselines.majority import MajorityClass
+from savs.baselines.method import Method, Unavailable
+from savs.baselines.zero_shot import ZeroShotGeneration, ZeroShotLikelihood
+from savs.classify import PRESETS, SAVClassifier
+from savs.data.hints import closest
+from savs.errors import SavsError
+from savs.features import HeadFeatures
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What methods are made of. A method whose resource is None is still made, and says what it lacks.
+
+    Attributes:
+        backbone: the frozen model.
+        features: its head features of every example of the pool and of the test set.
+        elsewhere: its head features of labelled examples of another task.
+    """
+
+    backbone: Backbone | None = None
+    features: HeadFeatures | None = None
+    elsewhere: HeadFeatures | None = None
+
+
+Factory = Callable[[Resources], Method]
+
+
+def build(names: Iterable[str], resources: Resources) -> list[Method]:
+    """The methods of these names, in their order.
+
+    Raises:
+        SavsError: no method has one of the names.
+    """
+    wanted = list(names)
+    for name in wanted:
+        if name not in METHODS:
+            close = closest(name, list(METHODS))
+            hint = f"did you mean {close!r}? There are" if close else "there are"
+            raise SavsError(f"no method is called {name!r}; {hint} {', '.join(METHODS)}")
+    return [METHODS[name](resources) for name in wanted]
+
+
+def _asks(name: str, make: Callable[[Backbone, str], Method]) -> Factory:
+    """A method that asks the backbone."""
+
+    def factory(resources: Resources) -> Method:
+        if resources.backbone is None:
+            return Unavailable(name, "it needs a model to ask")
+        return make(resources.backbone, name)
+
+    return factory
+
+
+def _reads(name: str, make: Callable[[HeadFeatures, str], Method]) -> Factory:
+    """A method that reads head features."""
+
+    def factory(resources: Resources) -> Method:
+        if resources.features is None:
+            return Unavailable(name, "it needs head features of the examples")
+        return make(resources.features, name)
+
+    return factory
+
+
+def _transferred(name: str) -> Factory:
+    def factory(resources: Resources) -> Method:
+        if resources.features is None or resources.elsewhere is None:
+            return Unavailable(name, "it needs head features of these examples and of another task's")
+        return TransferredHeads(resources.features, resources.elsewhere, name=name)
+
+    return factory
+
+
+def _preset(name: str) -> Factory:
+    return _reads(name, lambda features, row: SAVs(features, SAVClassifier.from_preset(name), row))
+
+
+#: Every method, in the order of a table's rows.
+METHODS: Mapping[str, Factory] = {
+    "majority": lambda resources: MajorityClass(),
+    "zero-shot-free": _asks("zero-shot-free", lambda backbone, row: ZeroShotGeneration(backbone, name=row)),
+    "zero-shot-choice": _asks("zero-shot-choice", lambda backbone, row: ZeroShotLikelihood(backbone, row)),
+    **{name: _preset(name) for name in PRESETS},
+    "transferred-heads": _transferred("transferred-heads"),
+    "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
+}
