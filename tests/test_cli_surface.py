@@ -31,6 +31,8 @@ def program(*arguments: str, **options: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "80", **options},
+        # A shell's background jobs ignore the interrupt, and hand that down to every program they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -144,7 +146,10 @@ def test_ctrl_c(tmp_path):
     assert process.stderr is not None
     assert process.stderr.readline() == f"savs: reading {pipe}\n"  # and now it waits for rows that never come
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    try:
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
     assert process.stderr.read() == "savs: interrupted\n"
 
 
