@@ -7,8 +7,7 @@ import torch
 from savs.baselines.method import Problem
 from savs.baselines.zero_shot import (
     UNMATCHED,
-    ZeroShotGeneration,
-    ZeroShotLikelihood,
+    ZeroShot,
     closed_choice,
     free_answer,
     match_answer,
@@ -166,14 +165,14 @@ def test_the_methods_are_the_functions(backbone, picture):
     model = backbone("llava")
     examples = tuple(Example(str(i), f"Is it red {i}?", (picture(i),), label="harmful") for i in range(3))
     problem = Problem(("harmful", "harmless"), (), examples, SAFETY)
-    assert ZeroShotGeneration(model).predict(problem) == free_answer(model, examples, problem.classes, task=SAFETY)
-    assert ZeroShotLikelihood(model).predict(problem) == closed_choice(model, examples, problem.classes, task=SAFETY)
+    assert ZeroShot(model).predict(problem) == free_answer(model, examples, problem.classes, task=SAFETY)
+    assert ZeroShot(model, "choice").predict(problem) == closed_choice(model, examples, problem.classes, task=SAFETY)
 
 
 def test_a_model_of_text_does_not_see(backbone, picture):
     seen = Problem(PETS, (), (Example("a", "x", (picture(0),)),))
     read = Problem(PETS, (), (Example("a", "x"),))
-    for method in (ZeroShotGeneration(backbone("llama")), ZeroShotLikelihood(backbone("llama"))):
+    for method in (ZeroShot(backbone("llama")), ZeroShot(backbone("llama"), "choice")):
         assert method.obstacle(seen).endswith("takes text only, and the examples have images")
         assert method.obstacle(read) is None
-    assert ZeroShotGeneration(backbone("llava")).obstacle(seen) is None
+    assert ZeroShot(backbone("llava")).obstacle(seen) is None

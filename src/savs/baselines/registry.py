@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from savs.backbones.base import Backbone
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
+from savs.baselines.in_context import InContext
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Unavailable
-from savs.baselines.zero_shot import ZeroShotGeneration, ZeroShotLikelihood
+from savs.baselines.zero_shot import Form, ZeroShot
 from savs.classify import PRESETS, SAVClassifier
 from savs.data.hints import closest
 from savs.errors import SavsError
@@ -49,15 +51,18 @@ def build(names: Iterable[str], resources: Resources) -> list[Method]:
     return [METHODS[name](resources) for name in wanted]
 
 
-def _asks(name: str, make: Callable[[Backbone, str], Method]) -> Factory:
-    """A method that asks the backbone."""
+def _both(name: str, make: Callable[[Backbone, Form, str], Method]) -> dict[str, Factory]:
+    """A method that asks the backbone, once for each form of answer: `name-free` and `name-choice`."""
 
-    def factory(resources: Resources) -> Method:
-        if resources.backbone is None:
-            return Unavailable(name, "it needs a model to ask")
-        return make(resources.backbone, name)
+    def factory(form: Form) -> Factory:
+        def made(resources: Resources) -> Method:
+            if resources.backbone is None:
+                return Unavailable(f"{name}-{form}", "it needs a model to ask")
+            return make(resources.backbone, form, f"{name}-{form}")
 
-    return factory
+        return made
+
+    return {f"{name}-{form}": factory(form) for form in get_args(Form)}
 
 
 def _reads(name: str, make: Callable[[HeadFeatures, str], Method]) -> Factory:
@@ -87,8 +92,8 @@ def _preset(name: str) -> Factory:
 #: Every method, in the order of a table's rows.
 METHODS: Mapping[str, Factory] = {
     "majority": lambda resources: MajorityClass(),
-    "zero-shot-free": _asks("zero-shot-free", lambda backbone, row: ZeroShotGeneration(backbone, name=row)),
-    "zero-shot-choice": _asks("zero-shot-choice", lambda backbone, row: ZeroShotLikelihood(backbone, row)),
+    **_both("zero-shot", lambda backbone, form, row: ZeroShot(backbone, form, name=row)),
+    **_both("icl", lambda backbone, form, row: InContext(backbone, form, name=row)),
     **{name: _preset(name) for name in PRESETS},
     "transferred-heads": _transferred("transferred-heads"),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),

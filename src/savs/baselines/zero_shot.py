@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +23,28 @@ from savs.prediction import Prediction
 #: The label of a free answer that matches none of the classes. It counts as wrong and is reported as a rate.
 UNMATCHED = "<unmatched>"
 
+#: How a model answers: it writes, and what it wrote is matched to a label; or the likeliest label's word is taken.
+Form = Literal["free", "choice"]
+
+#: After so many tokens a written answer is cut off.
+ANSWER_TOKENS = 16
+
 _LETTER = re.compile(r"\(?([A-Z])(?:[).:]|$)")
 
 
 @dataclass(frozen=True)
-class ZeroShotGeneration:
-    """The model's own greedy answer, matched to a label by `match_answer`.
+class ZeroShot:
+    """The model's own answer, without examples.
 
     Attributes:
         backbone: the frozen model.
-        max_new_tokens: after which an answer is cut off.
+        form: `free`, the greedy answer matched by `match_answer`, or `choice`, the likeliest of the labels' words:
+            VQAScore for Yes and No (arXiv 2404.01291), length-normalised otherwise.
         name: of the row.
     """
 
     backbone: Backbone
-    max_new_tokens: int = 16
+    form: Form = "free"
     name: str = "zero-shot-free"
 
     def obstacle(self, problem: Problem) -> str | None:
@@ -45,35 +53,15 @@ class ZeroShotGeneration:
 
     def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
         """Ask each test example; shots play no part."""
-        return free_answer(
-            self.backbone,
-            problem.test,
-            problem.classes,
-            task=problem.task,
-            max_new_tokens=self.max_new_tokens,
-            progress=progress,
-        )
+        return answer_in(self.form, self.backbone, problem, progress=progress)
 
 
-@dataclass(frozen=True)
-class ZeroShotLikelihood:
-    """The likeliest of the labels' words: VQAScore for Yes and No (arXiv 2404.01291), length-normalised otherwise.
-
-    Attributes:
-        backbone: the frozen model.
-        name: of the row.
-    """
-
-    backbone: Backbone
-    name: str = "zero-shot-choice"
-
-    def obstacle(self, problem: Problem) -> str | None:
-        """Why it cannot answer: see `Method.obstacle`."""
-        return blind(self.backbone, problem.test)
-
-    def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
-        """Weigh each label's word after each test example; shots play no part."""
-        return closed_choice(self.backbone, problem.test, problem.classes, task=problem.task, progress=progress)
+def answer_in(
+    form: Form, backbone: Backbone, problem: Problem, *, progress: Progress | None = None
+) -> list[Prediction]:
+    """The test examples' answers in one form or the other: by `free_answer` or by `closed_choice`."""
+    ask = free_answer if form == "free" else closed_choice
+    return ask(backbone, problem.test, problem.classes, task=problem.task, progress=progress)
 
 
 def free_answer(
@@ -82,7 +70,7 @@ def free_answer(
     classes: Sequence[str],
     *,
     task: Task = GENERIC,
-    max_new_tokens: int = 16,
+    max_new_tokens: int = ANSWER_TOKENS,
     progress: Progress | None = None,
 ) -> list[Prediction]:
     """Zero-shot generation: the greedy answer, matched to a label by `match_answer`."""
