@@ -108,7 +108,7 @@ def test_one_draw_says_that_it_is_one():
     assert draws_interval([[True, False, True]]).method == "bootstrap over examples, one draw"
 
 
-@pytest.mark.parametrize("wrong", [[1, 0], [[0.5, 1.0]], np.empty((0, 3)), np.empty((3, 0))])
+@pytest.mark.parametrize("wrong", [[1, 0], [[1.5, 1.0]], np.empty((0, 3)), np.empty((3, 0))])
 def test_what_is_not_draws_by_examples_is_refused(wrong):
     with pytest.raises(ValueError, match="correct"):
         draws_interval(wrong)
@@ -144,3 +144,26 @@ def test_mcnemar_by_hand():
     assert mcnemar(a, a) == 1.0
     with pytest.raises(ValueError, match="one length"):
         mcnemar([1, 0], [1])
+
+
+def test_parts_weigh_alike_whatever_their_size():
+    right = np.array([[1] * 90 + [0] * 10], dtype=bool)
+    parts = ["large"] * 80 + ["small"] * 20
+    assert draws_interval(right, parts=parts).value == pytest.approx((1.0 + 0.5) / 2)
+    assert draws_interval(right).value == pytest.approx(0.9)
+    alone = draws_interval(right[:, 80:])
+    halved = draws_interval(right, parts=parts)  # the large part is without error, so the small one's spread is halved
+    assert halved.high - halved.low == pytest.approx((alone.high - alone.low) / 2, abs=0.02)
+    with pytest.raises(ValueError, match="100 examples"):
+        draws_interval(right, parts=["large"])
+
+
+def test_a_difference_is_averaged_over_the_same_parts():
+    a, b = np.ones((1, 100), dtype=bool), np.array([[True] * 80 + [False] * 20])
+    parts = [0] * 80 + [1] * 20
+    assert paired_difference(a, b, parts=parts).value == pytest.approx(0.5)
+    assert paired_difference(a, b).value == pytest.approx(0.2)
+
+
+def test_shares_of_groups_count_as_much_as_their_points():
+    assert draws_interval([[0.0, 0.5, 1.0, 0.5]]).value == 0.5

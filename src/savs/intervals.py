@@ -5,7 +5,7 @@ Knows arrays of right and wrong only: no example, no prediction, no file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,12 @@ def two_sample_interval(
 
 
 def draws_interval(
-    correct: ArrayLike, *, confidence: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
+    correct: ArrayLike,
+    *,
+    parts: ArrayLike | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """Mean accuracy over draws of the shots, with an interval for new shots and new test examples at once.
 
@@ -109,22 +114,27 @@ def draws_interval(
     takes its place.
 
     Args:
-        correct: `[n_draws, n_examples]`, whether each example was answered rightly in each draw.
+        correct: `[n_draws, n_examples]`, whether each example was answered rightly in each draw, or the share of
+            its points that it won, between 0 and 1.
+        parts: `[n_examples]`, where the value is to be the mean over parts, such as subtasks: the part of each
+            example. Examples are then resampled within their part.
         confidence: of the interval.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: `correct` is not two-dimensional, is empty, or holds something else than 0 and 1.
+        ValueError: `correct` is not two-dimensional, is empty, or holds something beyond 0 and 1, or there is not
+            one part an example.
     """
     right = _draws(correct, name="correct")
     n_draws, n_examples = right.shape
-    value = float(right.mean())
+    members = _members(parts, n_examples)
+    value = _mean_over(members, right.mean(axis=0))
     if value in (0.0, 1.0):
         return wilson_interval(
             int(value) * n_examples, n_examples, confidence=confidence, method="Wilson over examples"
         )
-    low, high = _crossed_percentiles(right, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    low, high = _crossed_percentiles(right, members, confidence=confidence, n_resamples=n_resamples, seed=seed)
     return Interval(value, low, high, _crossed_name(n_draws), confidence)
 
 
@@ -132,6 +142,7 @@ def paired_difference(
     correct_a: ArrayLike,
     correct_b: ArrayLike,
     *,
+    parts: ArrayLike | None = None,
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -144,20 +155,23 @@ def paired_difference(
     Args:
         correct_a: `[n_draws, n_examples]`, whether a was right.
         correct_b: `[n_draws, n_examples]`, whether b was right, rows and columns in a's order.
+        parts: as in `draws_interval`.
         confidence: of the interval.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: either is not an array of 0 and 1 as in `draws_interval`, or the shapes do not fit.
+        ValueError: either is not an array as in `draws_interval`, or the shapes do not fit.
     """
     a, b = _draws(correct_a, name="correct_a"), _draws(correct_b, name="correct_b")
     fits = a.shape[1] == b.shape[1] and (a.shape[0] == b.shape[0] or 1 in (a.shape[0], b.shape[0]))
     if not fits:
         raise ValueError(f"paired methods need the same draws and examples; got shapes {a.shape} and {b.shape}")
     difference = a - b
-    low, high = _crossed_percentiles(difference, confidence=confidence, n_resamples=n_resamples, seed=seed)
-    return Interval(float(difference.mean()), low, high, f"paired {_crossed_name(len(difference))}", confidence)
+    members = _members(parts, a.shape[1])
+    value = _mean_over(members, difference.mean(axis=0))
+    low, high = _crossed_percentiles(difference, members, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    return Interval(value, low, high, f"paired {_crossed_name(len(difference))}", confidence)
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
@@ -201,16 +215,33 @@ def _percentiles(
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def _crossed_percentiles(values: FloatArray, *, confidence: float, n_resamples: int, seed: int) -> tuple[float, float]:
-    n_draws, n_examples = values.shape
+def _crossed_percentiles(
+    values: FloatArray, members: Sequence[NDArray[np.intp]], *, confidence: float, n_resamples: int, seed: int
+) -> tuple[float, float]:
+    n_draws = len(values)
     n_taken = max(1, n_draws - 1)
     rng = np.random.default_rng(seed)
     means = np.empty(n_resamples)
     for i in range(n_resamples):
         of_draws = values[rng.integers(n_draws, size=n_taken)].mean(axis=0)
-        means[i] = of_draws[rng.integers(n_examples, size=n_examples)].mean()
+        means[i] = _mean_over([rows[rng.integers(len(rows), size=len(rows))] for rows in members], of_draws)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _members(parts: ArrayLike | None, n_examples: int) -> list[NDArray[np.intp]]:
+    """The examples of each part; all of them where there are no parts."""
+    if parts is None:
+        return [np.arange(n_examples)]
+    of_example = np.asarray(parts)
+    if of_example.shape != (n_examples,):
+        raise ValueError(f"parts must name the part of each of {n_examples} examples, got shape {of_example.shape}")
+    return [np.flatnonzero(of_example == part) for part in np.unique(of_example)]
+
+
+def _mean_over(members: Sequence[NDArray[np.intp]], values: FloatArray) -> float:
+    """The mean over parts of the mean of each."""
+    return float(np.mean([values[rows].mean() for rows in members]))
 
 
 def _crossed_name(n_draws: int) -> str:
@@ -221,6 +252,6 @@ def _draws(correct: ArrayLike, *, name: str) -> FloatArray:
     right = np.asarray(correct, dtype=np.float64)
     if right.ndim != 2 or right.size == 0:
         raise ValueError(f"{name} must be a non-empty [n_draws, n_examples] array, got shape {right.shape}")
-    if not np.isin(right, (0.0, 1.0)).all():
-        raise ValueError(f"{name} must hold only right (1) and wrong (0)")
+    if not ((right >= 0) & (right <= 1)).all():
+        raise ValueError(f"{name} must hold right (1), wrong (0), or shares between them")
     return right

@@ -128,8 +128,17 @@ def load_demo_task(name: str, *, seed: int = 0) -> DemoTask:
         KeyError: no task has that name.
     """
     task, draw = _DRAWN[name]
-    rng = np.random.default_rng([seed, sorted(_DRAWN).index(name)])
-    examples = draw(task, rng)
+    return collect(task, draw(task, np.random.default_rng([seed, sorted(_DRAWN).index(name)])))
+
+
+def drawn_examples(name: str, rng: np.random.Generator) -> Iterator[Example]:
+    """The examples of a demo task, drawn one after the other. Raises as `load_demo_task`."""
+    task, draw = _DRAWN[name]
+    return draw(task, rng)
+
+
+def collect(task: Task, examples: Iterator[Example], *, test_examples: int = TEST_EXAMPLES) -> DemoTask:
+    """The first `POOL_PER_CLASS` of each class to draw shots from, and of what follows so many to test on."""
     labels = task.labels or ()
     pool: dict[str, list[Example]] = {label: [] for label in labels}
     for example in examples:
@@ -141,19 +150,30 @@ def load_demo_task(name: str, *, seed: int = 0) -> DemoTask:
     if task.metric != "accuracy":  # groups are tested whole: what is left of one that was begun is dropped
         begun = {example.group for example in chain(*pool.values())}
         examples = (example for example in examples if example.group not in begun)
-    test = tuple(islice(examples, TEST_EXAMPLES))
+    test = tuple(islice(examples, test_examples))
     return DemoTask(task.name, task.description, task, tuple(chain(*pool.values())), test)
 
 
-def _example(
-    task: Task, number: int, images: list[Image.Image], label: str, *, group: int | None = None, **columns: str
+def make_example(
+    task: Task,
+    number: int,
+    images: list[Image.Image],
+    label: str,
+    *,
+    group: int | None = None,
+    split: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    **columns: str,
 ) -> Example:
+    """Example `number` of a task, `columns` filling its template."""
     return Example(
         id=f"{task.name}-{number:04d}",
         text=task.render(columns),
         media=tuple(Media(image) for image in images),
         label=label,
         group=None if group is None else f"{task.name}-{group:04d}",
+        split=split,
+        choices=choices,
     )
 
 
@@ -164,7 +184,7 @@ def _claims(task: Task, rng: np.random.Generator) -> Iterator[Example]:
         true, false = _claim_pair(scene, rng)
         grounded = bool(rng.random() < 0.5)
         label = "grounded" if grounded else "hallucinated"
-        yield _example(task, number, [scenes.render(scene)], label, claim=true if grounded else false)
+        yield make_example(task, number, [scenes.render(scene)], label, claim=true if grounded else false)
         number += 1
 
 
@@ -206,9 +226,13 @@ def _matching(task: Task, rng: np.random.Generator) -> Iterator[Example]:
         for i, image in enumerate(images):
             for j, caption in enumerate(captions):
                 label = "matching" if i == j else "not matching"
-                yield _example(task, number, [image], label, group=group, caption=caption)
+                yield make_example(task, number, [image], label, group=group, caption=caption)
                 number += 1
         group += 1
+
+
+#: What is done to a scene to make a hard negative of its caption, as SugarCrepe (arXiv 2306.14610) calls it.
+_CHANGES = ("swap", "replace", "replace", "add")
 
 
 def _hard_negatives(task: Task, rng: np.random.Generator) -> Iterator[Example]:
@@ -227,7 +251,8 @@ def _hard_negatives(task: Task, rng: np.random.Generator) -> Iterator[Example]:
             continue
         image = scenes.render(scene)
         for label, described in (("right", scene), ("wrong", wrong)):
-            yield _example(task, number, [image], label, group=group, caption=scenes.caption(described))
+            caption = scenes.caption(described)
+            yield make_example(task, number, [image], label, group=group, split=_CHANGES[kind], caption=caption)
             number += 1
         group += 1
 
@@ -241,7 +266,7 @@ def _choice(task: Task, rng: np.random.Generator) -> Iterator[Example]:
         options = [true, *(near[i] for i in rng.choice(len(near), size=3, replace=False))]
         options = [options[i] for i in rng.permutation(4)]
         columns = dict(zip("abcd", options, strict=True))
-        yield _example(task, number, [scenes.render(scene)], _LETTERS[options.index(true)], **columns)
+        yield make_example(task, number, [scenes.render(scene)], _LETTERS[options.index(true)], **columns)
         number += 1
 
 
@@ -255,7 +280,7 @@ def _comparison(task: Task, rng: np.random.Generator) -> Iterator[Example]:
             one, other = first.objects[0], second.objects[0]
             if (one.shape == other.shape) == same and one.colour != other.colour:
                 break
-        yield _example(task, number, [scenes.render(first), scenes.render(second)], "same" if same else "different")
+        yield make_example(task, number, [scenes.render(first), scenes.render(second)], "same" if same else "different")
         number += 1
 
 
@@ -269,7 +294,7 @@ def _answerable(task: Task, rng: np.random.Generator) -> Iterator[Example]:
         shapes = present if answerable else absent
         question = f"What colour is the {shapes[int(rng.integers(len(shapes)))]}?"
         label = "answerable" if answerable else "unanswerable"
-        yield _example(task, number, [scenes.render(scene)], label, question=question)
+        yield make_example(task, number, [scenes.render(scene)], label, question=question)
         number += 1
 
 
@@ -280,7 +305,7 @@ def _digits(task: Task, rng: np.random.Generator) -> Iterator[Example]:
     for number, i in enumerate(rng.permutation(len(digits.target))):
         ink = Image.fromarray((255 - digits.images[i] * (255 / 16)).astype(np.uint8))
         image = ink.resize((64, 64), Image.Resampling.BICUBIC).convert("RGB")
-        yield _example(task, number, [image], str(digits.target[i]))
+        yield make_example(task, number, [image], str(digits.target[i]))
 
 
 def _invented(task: Task, rng: np.random.Generator) -> Iterator[Example]:
@@ -289,7 +314,7 @@ def _invented(task: Task, rng: np.random.Generator) -> Iterator[Example]:
     while True:
         scene = scenes.sample_scene(rng, n_objects=1, held_out=None)
         if scene.objects[0].shape in names:
-            yield _example(task, number, [scenes.render(scene)], names[scene.objects[0].shape])
+            yield make_example(task, number, [scenes.render(scene)], names[scene.objects[0].shape])
             number += 1
 
 
@@ -300,7 +325,7 @@ def _distractor(task: Task, rng: np.random.Generator) -> Iterator[Example]:
         scene = scenes.sample_scene(rng, n_objects=2, held_out=None, distinct="both")
         asked: Object = scene.objects[int(rng.integers(2))]
         if all(item.shape in names for item in scene.objects):
-            yield _example(task, number, [scenes.render(scene)], names[asked.shape], colour=asked.colour)
+            yield make_example(task, number, [scenes.render(scene)], names[asked.shape], colour=asked.colour)
             number += 1
 
 

@@ -1,0 +1,1 @@
+"""The paper's tables and figures as recipes: which data, which methods, which numbers, in miniature and for real."""
