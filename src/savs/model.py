@@ -205,7 +205,7 @@ class SAVModel:
 
         spec = self.spec
         place = location or spec.location or spec.model
-        local = place == "demo" or Path(place).expanduser().is_dir()
+        local = place == "demo" or Path(place).expanduser().exists()
         backbone = load_backbone(
             place,
             revision=None if local else spec.revision,

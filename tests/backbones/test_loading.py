@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from savs.backbones.base import BackboneSpec
 from savs.backbones.huggingface import load_backbone
-from savs.backbones.loading import choose_dtype, folder_digest
+from savs.backbones.loading import choose_dtype, model_digest
 from savs.data.example import Example
 from savs.errors import BackboneError
 from tiny_models import TEXT
@@ -73,7 +73,9 @@ def test_the_marker_would_appear_if_the_code_ran(copy_of, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./missing", "~/missing-model", "a/b/c"])
 def test_a_missing_folder_is_named(name):
-    with pytest.raises(BackboneError, match=f"there is no model folder {name}; give an existing folder, a Hub id"):
+    with pytest.raises(
+        BackboneError, match=f"there is no model folder {name}; give an existing folder, a GGUF file, a Hub id"
+    ):
         load_backbone(name)
 
 
@@ -81,7 +83,7 @@ def test_a_file_and_an_empty_folder_are_no_models(tmp_path):
     with pytest.raises(BackboneError, match="is a folder without config.json"):
         load_backbone(tmp_path)
     (tmp_path / "model").write_text("")
-    with pytest.raises(BackboneError, match="there is no model folder"):
+    with pytest.raises(BackboneError, match="model is a file; expected a folder .* or a file ending in .gguf"):
         load_backbone(tmp_path / "model")
 
 
@@ -176,34 +178,34 @@ def test_the_cpu_default_is_what_it_computes_in_natively(monkeypatch):
 
 def test_one_weight_changes_the_digest(copy_of, model_folder):
     folder = copy_of()
-    original = folder_digest(model_folder("llama"))
-    assert folder_digest(folder) == original
+    original = model_digest(model_folder("llama"))
+    assert model_digest(folder) == original
     (folder / "notes.md").write_text("not part of the model")
-    assert folder_digest(folder) == original
+    assert model_digest(folder) == original
     weights = load_file(folder / "model.safetensors")
     name = sorted(weights)[-1]
     weights[name].view(-1)[-1] += 1e-3
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert folder_digest(folder) != original
+    assert model_digest(folder) != original
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "tokenizer.model", "chat_template.jinja"])
 def test_other_files_that_change_the_numbers_change_the_digest(name, copy_of):
     folder = copy_of()
-    original = folder_digest(folder)
+    original = model_digest(folder)
     with (folder / name).open("a") as file:
         file.write(" ")
-    assert folder_digest(folder) != original
+    assert model_digest(folder) != original
 
 
 def test_a_change_in_any_part_of_a_large_file_changes_the_digest(tmp_path):
     size, part = 16 * 2**20, 2**18  # a layer's worth of bytes
     path = tmp_path / "model.safetensors"
     path.write_bytes(bytes(size))
-    digests = {folder_digest(tmp_path)}
+    digests = {model_digest(tmp_path)}
     for start in range(0, size, 2**21):
         path.write_bytes(bytes(start) + b"\1" * part + bytes(size - start - part))
-        digests.add(folder_digest(tmp_path))
+        digests.add(model_digest(tmp_path))
     assert len(digests) == 9
 
 

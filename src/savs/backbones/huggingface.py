@@ -49,7 +49,7 @@ def load_backbone(
     """Open a frozen model so that its attention heads can be read.
 
     Args:
-        id_or_path: a Hub id, a folder saved by transformers, or `demo` for the model in the package.
+        id_or_path: a Hub id, a folder saved by transformers, a GGUF file, or `demo` for the model in the package.
         revision: branch, tag or commit on the Hub.
         dtype: `float32`, `bfloat16` or `float16`; by default what the device computes in natively.
         device: `cuda`, `mps`, `cpu`, or `auto` to spread a large model; by default the fastest there is.
@@ -80,7 +80,7 @@ def load_backbone(
     image_processor = getattr(processor, "image_processor", None)
     spec = BackboneSpec(
         model=name,
-        revision=loading.folder_digest(Path(place)) if Path(place).is_dir() else str(model.config._commit_hash),
+        revision=loading.model_digest(Path(place)) if Path(place).exists() else str(model.config._commit_hash),
         dtype=str(model.dtype).removeprefix("torch."),
         attention=str(model.config._attn_implementation),
         image_processor=type(image_processor).__name__ if image_processor is not None else "",
@@ -339,7 +339,7 @@ def _batches(
 
 def _location(name: str, place: str) -> str:
     """Where to load the model from again, whatever folder that is done in."""
-    local = name != loading.DEMO_NAME and Path(place).is_dir()
+    local = name != loading.DEMO_NAME and Path(place).exists()
     return str(Path(place).resolve()) if local else name
 
 

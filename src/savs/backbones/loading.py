@@ -1,13 +1,14 @@
 """Finding and opening a model and its processor safely, on a machine of any kind.
 
-Knows transformers' loading rules; no prompt, no attention. Weights come from safetensors files and code from the
-installed transformers, never from the model's folder.
+Knows transformers' loading rules; no prompt, no attention. Weights come from safetensors or GGUF files and code from
+the installed transformers, never from the model's folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from transformers.models.auto.processing_auto import processor_class_from_name
 from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import is_torchvision_available
 
+from savs.backbones.gguf import SUFFIX, check_gguf, is_gguf, opened, unpacked
 from savs.errors import BackboneError
 
 #: The model that ships with the package, under the name `demo`.
@@ -55,10 +57,10 @@ _DIGEST_BLOCKS_PER_FILE = 256
 
 
 def locate(id_or_path: str | Path) -> tuple[str, str]:
-    """Tell a name and a place to load from: the demo, a folder, or a Hub id.
+    """Tell a name and a place to load from: the demo, a folder, a GGUF file, or a Hub id.
 
     Raises:
-        BackboneError: it looks like a folder and is not one, or it is a folder without a model.
+        BackboneError: it looks like a folder and is not one, it is a folder without a model, or a file of another kind.
     """
     text = str(id_or_path)
     if text == DEMO_NAME:
@@ -66,10 +68,20 @@ def locate(id_or_path: str | Path) -> tuple[str, str]:
     folder = Path(text).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise BackboneError(f"{text} is a folder without config.json; expected a model saved by transformers")
+            gguf = next(iter(sorted(folder.glob(f"*{SUFFIX}"))), None)
+            hint = f"; to open {gguf.name}, give the path of that file" if gguf else ""
+            raise BackboneError(f"{text} is a folder without config.json; expected a model saved by transformers{hint}")
         return folder.resolve().name, str(folder)
-    if folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1 or folder.exists():
-        raise BackboneError(f"there is no model folder {text}; give an existing folder, a Hub id, or {DEMO_NAME!r}")
+    if is_gguf(text):
+        check_gguf(str(folder))
+        return folder.name, str(folder)
+    if folder.is_file():
+        raise BackboneError(f"{text} is a file; expected a folder saved by transformers, or a file ending in {SUFFIX}")
+    written_as_path = folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1
+    if written_as_path or folder.exists() or folder.suffix == SUFFIX:
+        raise BackboneError(
+            f"there is no model folder {text}; give an existing folder, a GGUF file, a Hub id, or {DEMO_NAME!r}"
+        )
     return text, text
 
 
@@ -80,8 +92,13 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
         BackboneError: it cannot be read, or the model needs code of its own.
     """
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        with opened(place) as (source, file):
+            config: PreTrainedConfig = AutoConfig.from_pretrained(
+                source, revision=revision, trust_remote_code=False, **file
+            )
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        if is_gguf(place):
+            raise BackboneError(f"transformers cannot open {place}: {_first_line(error)}") from error
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             raise BackboneError(
                 f"{place} brings its own Python code, which is never run here; "
@@ -89,7 +106,7 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             ) from error
         raise BackboneError(
             f"cannot read the model {place}: {_first_line(error)}. Expected a Hub id that this machine can reach or "
-            f"has in its cache, a folder saved by transformers, or {DEMO_NAME!r}"
+            f"has in its cache, a folder saved by transformers, a GGUF file, or {DEMO_NAME!r}"
         ) from error
     if config.model_type in _REFUSED:
         raise BackboneError(f"{place} is of type {config.model_type!r}, {_REFUSED[config.model_type]}")
@@ -146,16 +163,19 @@ def load_model(
             "save_pretrained on a machine where you trust it"
         )
     try:
-        model: PreTrainedModel = _auto_class(config).from_pretrained(
-            place,
-            config=config,
-            revision=revision,
-            dtype=dtype,
-            attn_implementation=_of_the_decoder(config, attention),
-            device_map="auto" if device == "auto" else None,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        with opened(place) as (source, file):
+            model: PreTrainedModel = _auto_class(config).from_pretrained(
+                source,
+                config=config,
+                revision=revision,
+                dtype=dtype,
+                attn_implementation=_of_the_decoder(config, attention),
+                device_map="auto" if device == "auto" else None,
+                use_safetensors=not file,
+                trust_remote_code=False,
+                **file,
+                **unpacked(file),
+            )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"cannot load the weights of {place}: {_first_line(error)}") from error
     model.requires_grad_(False)
@@ -187,23 +207,25 @@ def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None
     arguments: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         if not _has_processor(config):
-            return AutoTokenizer.from_pretrained(place, **arguments)
+            with opened(place) as (source, file):
+                return AutoTokenizer.from_pretrained(source, **arguments, **file)
         processor_class = _processor_class(place, config, revision)
         return processor_class.from_pretrained(place, backend="pil", **arguments)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         raise BackboneError(f"cannot load the processor of {place}: {_first_line(error)}") from error
 
 
-def folder_digest(folder: Path) -> str:
-    """Sixteen hexadecimal digits that name the contents of a model folder.
+def model_digest(place: Path) -> str:
+    """Sixteen hexadecimal digits that name the contents of a model's folder, or of its single file by any name.
 
     Small files count whole; of a large one, its size and 256 blocks spread evenly over it, so that a checkpoint of
     many gigabytes is named in a moment and a change to any of its layers still shows.
     """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in _DECIDING):
+    files = sorted(p for p in place.iterdir() if p.suffix in _DECIDING) if place.is_dir() else [place]
+    for path in files:
         size = path.stat().st_size
-        digest.update(f"{path.name}\0{size}\0".encode())
+        digest.update(f"{path.name if path != place else ''}\0{size}\0".encode())
         with path.open("rb") as file:
             if size <= _DIGEST_BLOCK * _DIGEST_BLOCKS_PER_FILE:
                 digest.update(file.read())
