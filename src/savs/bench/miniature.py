@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import count
 
 import numpy as np
+from PIL import Image
 
 from savs.data.example import Example
 from savs.data.tasks import Fields, Task
@@ -173,7 +174,7 @@ def _adversarial_questions(task: Task, rng: np.random.Generator) -> Iterator[Exa
 
 
 def _single(
-    name_of: Callable[[Object], str | None], *, held_out: bool | None = None
+    name_of: Callable[[Object], str], *, held_out: bool | None = None
 ) -> Callable[[Task, np.random.Generator], Iterator[Example]]:
     """Pictures of one object, labelled by it; objects without a label are left out."""
 
@@ -183,26 +184,29 @@ def _single(
             scene = scenes.sample_scene(rng, n_objects=1, held_out=held_out)
             label = name_of(scene.objects[0])
             if label in (task.labels or ()):
-                yield make_example(task, next(numbers), [scenes.render(scene)], str(label), **_offers(task, label, rng))
+                yield _asked(task, next(numbers), [scenes.render(scene)], label, rng)
 
     return draw
 
 
 def _digits(task: Task, rng: np.random.Generator) -> Iterator[Example]:
     for number, example in enumerate(drawn_examples(DIGITS.name, rng)):
-        offers = _offers(task, str(example.label), rng)
-        asked = make_example(task, number, [], str(example.label), **offers)
-        yield replace(asked, media=example.media)
+        yield replace(_asked(task, number, [], str(example.label), rng), media=example.media)
 
 
-def _offers(task: Task, label: str | None, rng: np.random.Generator) -> dict[str, object]:
+def _options(task: Task, label: str, rng: np.random.Generator) -> tuple[str, ...] | None:
     """Four options in random order, the right one among them, where the template has places for them."""
     if "a" not in task.columns:
-        return {}
+        return None
     wrong = [name for name in task.labels or () if name != label]
-    four = [str(label), *(wrong[i] for i in rng.choice(len(wrong), size=3, replace=False))]
-    choices = tuple(four[i] for i in rng.permutation(4))
-    return {"choices": choices, **dict(zip("abcd", choices, strict=True))}
+    four = [label, *(wrong[i] for i in rng.choice(len(wrong), size=3, replace=False))]
+    return tuple(four[i] for i in rng.permutation(4))
+
+
+def _asked(task: Task, number: int, images: list[Image.Image], label: str, rng: np.random.Generator) -> Example:
+    choices = _options(task, label, rng)
+    columns = dict(zip("abcd", choices or (), strict=False))
+    return make_example(task, number, images, label, choices=choices, **columns)
 
 
 _FROM_THE_DEMO = {
