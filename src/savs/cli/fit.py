@@ -29,7 +29,8 @@ _FEW, _UNBALANCED = 5, 4
 def fit(
     data: opt.Source,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Backbone: a Hub id, a folder, a GGUF file, or demo.", show_default=False)
+        str,
+        typer.Option("--model", "-m", help="Backbone: a Hub id, a folder, a GGUF file, or demo.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the classifier.", show_default=False, metavar="DIR")
