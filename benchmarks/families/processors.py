@@ -1,7 +1,7 @@
 """A real processor of any model type, made from small local files: a tokenizer over bytes and tiny images.
 
-The special tokens that a processor speaks of are read off its source; its settings are taken from the model's
-configuration, where both use the same name. What neither shows stands in the tables at the end.
+The special tokens that a processor speaks of are read off its source; its settings, and those of its image processor,
+are taken from the model's configuration. What neither shows stands in `differences.toml`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import transformers
@@ -19,8 +20,12 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
+from benchmarks.families.differences import differences
 from benchmarks.families.model_types import TEXT_TYPES
 from savs.backbones.loading import without_video
+
+#: Pixels along the side of an image, or of a piece of one.
+SIDE = 32
 
 _TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}"
@@ -30,206 +35,218 @@ _TEMPLATE = (
 _TEXT_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}{% endfor %}{% if add_generation_prompt %} Answer:{% endif %}"
 )
+_BASIC_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+#: An image processor's settings, by the names that configurations have for them.
+_IMAGE_SETTINGS = {
+    "patch_size": ("patch_size",),
+    "encoder_patch_size": ("patch_size",),
+    "vision_patch_size": ("patch_size",),
+    "merge_size": ("spatial_merge_size", "merge_size"),
+    "temporal_patch_size": ("temporal_patch_size", "patch_temporal"),
+    "pooling_kernel_size": ("pooling_kernel_size",),
+    "downsample_factor": ("downsample_factor",),
+    "downsample_mode": ("downsample_mode",),
+}
+#: Settings that bound the pieces, pixels or tokens of an image.
+_BOUNDS = {
+    "max_patches": 4,
+    "max_tiles": 4,
+    "max_num_tiles": 4,
+    "max_crops": 4,
+    "max_slice_nums": 4,
+    "tile_size": SIDE,
+    "scale_resolution": SIDE,
+}
+#: How many tokens stand for an image, as configurations say it.
+_COUNTS = ("mm_tokens_per_image", "vision_soft_tokens_per_image", "resampler_n_latents", "latent_query_num")
 
 
 def processor_for(config: PreTrainedConfig) -> Any:
     """A processor for a model of this configuration, whose special tokens the configuration is told of.
 
     Raises:
-        LookupError: the type has no processor, or none that works without torchvision.
+        LookupError: transformers has no image processor for the type.
+        ImportError: it needs a library that is not installed.
     """
     kind = config.model_type
-    if not hasattr(config, "vision_config") and kind in TEXT_TYPES:
+    own = differences(kind)
+    name = own.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(kind)
+    if kind in TEXT_TYPES or name is None:
         tokenizer = tokenizer_for("", kind)
         tokenizer.chat_template = _TEXT_TEMPLATE
         return tokenizer
-    name = PROCESSORS.get(kind) or PROCESSOR_MAPPING_NAMES.get(kind)
-    if name is None:
-        raise LookupError("transformers has no processor for it")
     processor_class = getattr(transformers, name)
     source = inspect.getsource(sys.modules[processor_class.__module__]) + (inspect.getdoc(processor_class) or "")
     parts: dict[str, Any] = {}
     for part in processor_class.get_attributes():  # each a modality, as transformers names them
         if part.endswith("tokenizer"):
-            parts[part] = tokenizer_for(source, kind)
+            parts[part] = tokenizer_for(source, kind, [f"<|{word}|>" for word in _around_images(config)])
         elif part == "image_processor":
             parts[part] = image_processor_for(config)
-        elif part == "feature_extractor" or part == "audio_processor":
-            parts[part] = _by_convention(processor_class, config, "FeatureExtractor")
+        elif part in ("feature_extractor", "audio_processor"):
+            parts[part] = _feature_extractor(processor_class)
     if "video_processor" in processor_class.get_attributes():
         processor_class, parts["video_processor"] = without_video(processor_class), None
-    image = IMAGE_MARKS.get(kind)
-    settings = {"chat_template": _TEMPLATE.replace("IMAGE", image)} if image is not None else {}
-    settings |= _shared_settings(processor_class, config, parts) | SETTINGS.get(kind, {})
-    processor = processor_class(**parts, **settings)
+    processor = processor_class(**parts, **(_settings(processor_class, config, parts) | own.get("processor", {})))
     _tell(config, processor)
+    mark = own.get("mark") or _mark(config, processor)
+    if mark:
+        processor.chat_template = _TEMPLATE.replace("IMAGE", mark)
     return processor
 
 
-def tokenizer_for(source: str, kind: str) -> PreTrainedTokenizerFast:
-    """Bytes as tokens, behind every special token that the processor's source names."""
+def tokenizer_for(source: str, kind: str, more: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Bytes as tokens, behind every special token that the processor's source names, and `more`."""
     literals = re.findall(r"[\"'`](<[^\s\"'`<>{}]{1,40}>|\[[A-Z_]{3,20}\])[\"'`]", source)
-    names = dict.fromkeys(["<pad>", "<s>", "</s>", "<unk>", *TOKENS.get(kind, ()), *literals])
-    attributes = set(re.findall(r"(?:self\.)?tokenizer\.(\w+_token)(?:_id)?\b", source)) - {
-        "pad_token",
-        "bos_token",
-        "eos_token",
-        "unk_token",
-    }
-    attributes -= set(
-        re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+)[\"']", source)
-    )  # has a token of its own
-    own = NAMED_TOKENS.get(kind, {})
-    named = {name: own.get(name) or f"<{name}>" for name in sorted(attributes | set(own))}
-    names |= dict.fromkeys(named.values())
+    attributes = set(re.findall(r"(?:self\.)?tokenizer\.(?!add_|has_)(\w+_token)(?:_id)?\b", source))
+    # What the processor only asks for has a stand-in of its own.
+    attributes -= set(re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+)[\"']", source))
+    named = {name: f"<{name}>" for name in sorted(attributes - _BASIC_TOKENS.keys())}
+    special = dict.fromkeys([*differences(kind).get("tokens", ()), *named.values(), *literals, *more])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*names, *alphabet]))}
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*_BASIC_TOKENS.values(), *special, *alphabet]))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = token_decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        additional_special_tokens=[name for name in names if name not in ("<pad>", "<s>", "</s>", "<unk>")],
-        **named,
+        additional_special_tokens=[name for name in special if name not in _BASIC_TOKENS.values()],
         model_max_length=4096,
+        **_BASIC_TOKENS,
+        **named,
     )
 
 
 def image_processor_for(config: PreTrainedConfig) -> Any:
-    """The type's PIL image processor with small sizes."""
-    kind = config.model_type
-    back_ends = IMAGE_PROCESSOR_MAPPING_NAMES.get(IMAGE_PROCESSORS.get(kind, kind)) or {}
+    """The type's PIL image processor with small sizes; torchvision's where it has no other."""
+    own = differences(config.model_type)
+    back_ends = IMAGE_PROCESSOR_MAPPING_NAMES.get(own.get("image_processor_of", config.model_type)) or {}
     name = back_ends.get("pil") or back_ends.get("torchvision")
     if name is None:
         raise LookupError("transformers has no image processor for it")
     image_processor_class = getattr(transformers, name)
-    vision = getattr(config, "vision_config", config)
-    settings: dict[str, Any] = {}
-    size = getattr(image_processor_class, "size", None) or {}
-    if "longest_edge" in size and "shortest_edge" in size and size["longest_edge"] > 4000:
-        settings["size"] = {"shortest_edge": 16 * 16, "longest_edge": 64 * 64}
-    elif "longest_edge" in size:
-        settings["size"] = {key: 32 for key in size}
-    elif size:
-        settings["size"] = {"height": 32, "width": 32} if "height" in size else {key: 32 for key in size}
-    if getattr(image_processor_class, "crop_size", None):
-        settings["crop_size"] = {"height": 32, "width": 32}
     accepted = getattr(getattr(image_processor_class, "valid_kwargs", None), "__annotations__", {})
-    for setting, names in (
-        ("patch_size", ("patch_size",)),
-        ("merge_size", ("spatial_merge_size",)),
-        ("temporal_patch_size", ("temporal_patch_size",)),
-    ):
-        value = next((getattr(vision, n) for n in names if isinstance(getattr(vision, n, None), int)), None)
-        if value and (setting in accepted or hasattr(image_processor_class, setting)):
+    side = _number(config, "image_size") or SIDE
+    settings: dict[str, Any] = {}
+    for setting in ("size", "crop_size"):
+        usual = getattr(image_processor_class, setting, None)
+        if usual:
+            settings[setting] = _small_size(usual, side)
+    for setting, names in _IMAGE_SETTINGS.items():
+        value = next((value for value in (_number(config, name) for name in names) if value), None)
+        if value and setting in accepted:
+            square = isinstance(getattr(image_processor_class, setting, None), dict)
+            settings[setting] = {"height": value, "width": value} if square else value
+    for setting, value in _BOUNDS.items():
+        usual = getattr(image_processor_class, setting, None)
+        if isinstance(usual, int) and usual > value:
             settings[setting] = value
     if "image_grid_pinpoints" in accepted and hasattr(config, "image_grid_pinpoints"):
-        settings["image_grid_pinpoints"] = [[32, 32], [32, 64], [64, 32]]
+        settings["image_grid_pinpoints"] = [[side, side], [side, 2 * side], [2 * side, side]]
         config.image_grid_pinpoints = settings["image_grid_pinpoints"]
-    return image_processor_class(**(settings | IMAGE_SETTINGS.get(kind, {})))
+    return image_processor_class(**(settings | own.get("image", {})))
 
 
-def _by_convention(processor_class: Any, config: PreTrainedConfig, suffix: str) -> Any:
-    package = processor_class.__module__.rpartition(".")[0]
-    for module in (m for n, m in sys.modules.items() if n.startswith(package)):
-        for name, value in vars(module).items():
-            if name.endswith(suffix) and inspect.isclass(value):
-                return value()
-    module = importlib.import_module(package)
-    name = next((n for n in dir(module) if n.endswith(suffix)), "WhisperFeatureExtractor")
-    return getattr(module, name, getattr(transformers, name))()
+def _small_size(usual: Mapping[str, int], side: int) -> dict[str, int]:
+    """A size of the same form for images of `side` pixels."""
+    if {"longest_edge", "shortest_edge"} <= set(usual) and usual["longest_edge"] > 4000:  # it counts pixels
+        return {"shortest_edge": side * side // 4, "longest_edge": 4 * side * side}
+    return dict.fromkeys(usual, side)
 
 
-def _shared_settings(processor_class: Any, config: PreTrainedConfig, parts: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the processor that the configuration has under the same name."""
-    vision = getattr(config, "vision_config", None)
+def _feature_extractor(processor_class: Any) -> Any:
+    """The one that the processor's package has, or else Whisper's."""
+    package = importlib.import_module(processor_class.__module__.rpartition(".")[0])
+    name = next((name for name in dir(package) if name.endswith("FeatureExtractor")), "")
+    return getattr(package, name)() if name else transformers.WhisperFeatureExtractor()
+
+
+def _settings(processor_class: Any, config: PreTrainedConfig, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the processor that the configuration has under the same name, and its counts of image tokens."""
     settings: dict[str, Any] = {}
     for name in inspect.signature(processor_class.__init__).parameters:
-        if name in parts or name in ("self", "chat_template", "kwargs"):
+        if name in parts or name in ("self", "chat_template", "kwargs") or name.endswith(("_token", "_token_id")):
             continue
-        value = next(
-            (getattr(owner, name) for owner in (config, vision) if getattr(owner, name, None) is not None), None
-        )
-        if value is not None and not name.endswith(("_token", "_token_id")):
-            settings[name] = value
-        elif name in ("num_image_tokens", "image_seq_length", "image_seq_len"):
-            settings[name] = (getattr(vision, "image_size", 32) // getattr(vision, "patch_size", 8)) ** 2
+        if name in ("num_image_tokens", "image_seq_length", "image_seq_len"):
+            settings[name] = _tokens_of_an_image(config)
+        elif name == "num_additional_image_tokens":  # CLIP's image towers have one of their own
+            settings[name] = int("clip" in str(getattr(_tower(config), "model_type", "")))
+        else:
+            value = _setting(config, "image_size" if name == "img_size" else name)
+            if value is not None:
+                settings[name] = value
     return settings
+
+
+def _tokens_of_an_image(config: PreTrainedConfig) -> int:
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        for name in _COUNTS:
+            if getattr(part, name, None):
+                return int(getattr(part, name))
+    side, patch = _number(config, "image_size") or SIDE, _number(config, "patch_size") or 8
+    scale = _number(config, "scale_factor") or round(1 / (_setting(config, "downsample_ratio") or 1))
+    return int((side // patch) ** 2 // scale**2)
+
+
+def _tower(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the image tower, or of the whole."""
+    for name in ("encoder", "vision_config"):
+        config = getattr(config, name, None) or config
+    return config
+
+
+def _setting(config: PreTrainedConfig, name: str) -> Any:
+    """A setting of the image tower or of the whole."""
+    values = (getattr(owner, name, None) for owner in (_tower(config), config))
+    return next((value for value in values if value is not None), None)
+
+
+def _number(config: PreTrainedConfig, name: str) -> Any:
+    """A setting, the first number where it is a list."""
+    value = _setting(config, name)
+    return value[0] if isinstance(value, list | tuple) else value
+
+
+def _around_images(config: PreTrainedConfig) -> list[str]:
+    """Words for the tokens before and after an image, where the configuration has such."""
+    for word in ("vision", "image"):
+        names = [f"{word}_start", f"{word}_end"]
+        if all(isinstance(getattr(config, f"{name}_token_id", None), int) for name in names):
+            return names
+    return []
+
+
+def _mark(config: PreTrainedConfig, processor: Any) -> str:
+    """How a prompt marks an image; nothing where the processor's image token, or no token, is what it looks for."""
+    words, token = _around_images(config), getattr(processor, "image_token", None)
+    if not words or not isinstance(token, str):
+        return ""
+    before, after = (processor.tokenizer.convert_ids_to_tokens(getattr(config, f"{word}_token_id")) for word in words)
+    return f"{before}{token}{after}"
 
 
 def _tell(config: PreTrainedConfig, processor: Any) -> None:
     """Write the ids of the tokenizer's special tokens into the configuration."""
-    for owner in [config, *(getattr(config, name, None) for name in ("text_config", "vision_config"))]:
-        for name in list(vars(owner)) if owner is not None else ():
+    for owner in [config, *(getattr(config, name, None) for name in config.sub_configs)]:
+        for name, value in list(vars(owner).items()) if owner is not None else ():
             match = re.fullmatch(r"(\w+?)_(token_)?(id|index)", name)
-            if not match or not isinstance(getattr(owner, name), int):
-                continue
-            token = _token(processor, match[1])
-            if token is not None:
-                setattr(owner, name, token)
+            if match and (isinstance(value, int) or match[1] == "image"):
+                token = _token(processor, match[1])
+                if token is not None:
+                    setattr(owner, name, token)
 
 
 def _token(processor: Any, word: str) -> int | None:
     """The id that a processor or its tokenizer gives to a word such as `image` or `boi`."""
-    for owner in (processor, processor.tokenizer):
+    if word == "image" and isinstance(processor.image_token_ids[0], int):
+        return int(processor.image_token_ids[0])
+    tokenizer = processor.tokenizer
+    for owner in (processor, tokenizer):
         value = getattr(owner, f"{word}_token_id", None)
         if isinstance(value, int):
             return value
-        value = getattr(owner, f"{word}_token", None)
-        if isinstance(value, str):
-            return int(processor.tokenizer.convert_tokens_to_ids(value))
-    return None
-
-
-#: Types whose checkpoints name a processor, or image processor, that transformers does not list for the type.
-PROCESSORS: dict[str, str] = {
-    "cosmos3_omni": "Qwen3VLProcessor",
-    "fast_vlm": "LlavaProcessor",
-    "glm_ocr": "Glm46VProcessor",
-    "glmga": "Glm46VProcessor",
-    "kosmos-2": "Kosmos2Processor",
-    "kosmos-2.5": "Kosmos2_5Processor",
-    "qwen2_5_omni_thinker": "Qwen2_5OmniProcessor",
-    "qwen3_omni_moe_thinker": "Qwen3OmniMoeProcessor",
-    "vision-encoder-decoder": "TrOCRProcessor",
-}
-IMAGE_PROCESSORS: dict[str, str] = {
-    "diffusion_gemma": "gemma4",
-    "fast_vlm": "llava",
-    "glm4v_moe": "glm4v",
-    "glm_ocr": "glm46v",
-    "instructblipvideo": "instructblip",
-    "qwen2_5_omni_thinker": "qwen2_vl",
-    "qwen3_omni_moe_thinker": "qwen2_vl",
-    "qwen3_vl_moe": "qwen3_vl",
-    "vision-encoder-decoder": "vit",
-}
-#: How a type's chat template marks an image, where its processor does not put image tokens in by itself.
-_QWEN = "<|vision_start|><|image_pad|><|vision_end|>"
-_GLM = "<|begin_of_image|><|image|><|end_of_image|>"
-IMAGE_MARKS: dict[str, str] = {
-    **dict.fromkeys(
-        ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "qwen4_exp", "cosmos3_omni"),
-        _QWEN,
-    ),
-    **dict.fromkeys(("glm4v", "glm4v_moe", "glm46v", "glm_ocr", "glmga", "glm5_next"), _GLM),
-}
-SETTINGS: dict[str, dict[str, Any]] = {
-    kind: {"num_additional_image_tokens": 1}
-    for kind in ("llava", "llava_next", "llava_next_video", "video_llava", "vipllava")
-}
-SETTINGS |= {kind: {"image_seq_length": 4} for kind in ("gemma3", "shieldgemma2", "t5gemma2")}
-SETTINGS |= {kind: {"image_seq_len": 4} for kind in ("idefics3", "smolvlm")}
-_ONE_TILE = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
-IMAGE_SETTINGS: dict[str, dict[str, Any]] = {
-    "idefics3": _ONE_TILE,
-    "smolvlm": _ONE_TILE,
-    "aria": {"max_image_size": 490},
-    "deepseek_vl_hybrid": {"high_res_size": {"height": 32, "width": 32}},
-}
-TOKENS: dict[str, tuple[str, ...]] = {"fuyu": ("|SPEAKER|", "|NEWLINE|")}
-NAMED_TOKENS: dict[str, dict[str, str]] = {}
+        token = getattr(owner, f"{word}_token", None)
+        if token is not None:
+            return int(tokenizer.convert_tokens_to_ids(str(token)))
+    return tokenizer.get_vocab().get(f"<|{word}|>")

@@ -1,6 +1,6 @@
 """A tiny configuration of any model type, made from its real configuration class.
 
-Knows no model family beyond the short table at its end: widths, depths, heads, experts and vocabularies are recognised
+Knows no model family (`differences.toml` does): widths, depths, heads, experts and vocabularies are recognised
 by their names, as transformers spells them, and every list that follows the layers is cut to the layers that stay.
 """
 
@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+from benchmarks.families.differences import differences
 
 WIDTH = 64
 HEADS = 4
@@ -75,21 +77,20 @@ _SIZES: dict[str, Any] = {
 }
 
 
-def shrunk(model_type: str, **changes: Any) -> PreTrainedConfig:
-    """A configuration of this type with few, narrow layers.
-
-    Args:
-        model_type: as transformers names it.
-        changes: settings to put on top, dotted paths with `__` for the dot.
-    """
-    settings = _shrink(CONFIG_MAPPING[model_type]().to_dict())
-    for path, value in (DIFFERENCES.get(model_type, {}) | changes).items():
-        *parents, name = path.split("__")
-        target = settings
-        for parent in parents:
-            target = target[parent]
-        target[name] = value
+def shrunk(model_type: str) -> PreTrainedConfig:
+    """A configuration of this type with few, narrow layers."""
+    settings = _merged(_shrink(CONFIG_MAPPING[model_type]().to_dict()), differences(model_type).get("config", {}))
     return CONFIG_MAPPING[model_type](**{k: v for k, v in settings.items() if k != "model_type"})
+
+
+def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the changes on top; those of a configuration inside it likewise."""
+    merged = dict(settings)
+    for name, value in changes.items():
+        inside = settings.get(name)
+        nested = _SUBCONFIG.search(name) and isinstance(inside, dict) and "model_type" not in value
+        merged[name] = _merged(inside, value) if nested else value
+    return merged
 
 
 def _shrink(config: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +134,8 @@ def _small(name: str, value: Any, config: dict[str, Any], depth: int | None, kep
 
 
 def _small_list(name: str, value: list[Any], depth: int | None, kept: int) -> list[Any]:
+    if name in _SIZES:
+        return [_SIZES[name]] * len(value)
     if depth and len(value) == depth:
         return value[:kept]
     if (
@@ -205,93 +208,3 @@ def _scaled(parts: list[int], total: int) -> list[int]:
     small = [max(1, part * total // sum(parts)) for part in parts]
     small[-1] += total - sum(small)
     return small
-
-
-#: What no rule shows, by model type: settings that have no default, or follow from another part of the model.
-_STAND_IN = {
-    "model_type": "siglip_vision_model",
-    "hidden_size": WIDTH,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "image_size": 32,
-    "patch_size": 8,
-}
-_VOCABULARY = {f"IMGIMG{chr(65 + i // 26)}{chr(65 + i % 26)}Z": 500 + i for i in range(64)}
-
-
-def _sections(*parts: int) -> dict[str, Any]:
-    return {"text_config__rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [*parts]}}
-
-
-DIFFERENCES: dict[str, dict[str, Any]] = {
-    "glm46v": _sections(2, 3, 3),
-    "glm4v": _sections(2, 3, 3),
-    "glm4v_moe": {
-        "text_config__rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 10000.0,
-            "partial_rotary_factor": 0.5,
-            "mrope_section": [1, 1, 2],
-        }
-    },
-    "glm_ocr": _sections(2, 3, 3),
-    "glmga": _sections(2, 3, 3),
-    "paddleocr_vl": _sections(4, 6, 6),
-    "qwen2_vl": _sections(2, 3, 3),
-    "qwen2_5_vl": _sections(2, 3, 3),
-    "chameleon": {"vocabulary_map": _VOCABULARY | {"<image>": 300}},
-    "emu3": {"vocabulary_map": {"<image>": 300, "<|extra_200|>": 301}},
-    "gemma3": {"mm_tokens_per_image": 4},
-    "shieldgemma2": {"mm_tokens_per_image": 4},
-    "t5gemma2": {"encoder__mm_tokens_per_image": 4},
-    "internvl": {"image_seq_length": 1},
-    "qianfan_ocr": {"image_seq_length": 1},
-    "mllama": {"vision_config__vision_output_dim": 2 * WIDTH},
-    "deepseek_v2": {"num_experts_per_tok": 2},
-    "gptj": {"rotary_dim": 16},
-    "jamba": {"num_hidden_layers": 5},
-    "nemotron": {"num_key_value_heads": KEY_VALUE_HEADS, "head_dim": 16},
-    "qwen2_5_omni_thinker": _sections(2, 3, 3) | {"vision_start_token_id": 401, "audio_start_token_id": 402},
-    "qwen3_omni_moe_thinker": {"vision_start_token_id": 401, "audio_start_token_id": 402},
-    "step3p7": {"text_config__sliding_window": 64},
-    "cohere_compass": {
-        "text_config__rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}
-    },
-    "deepseek_ocr2": {
-        "text_config__mlp_layer_types": ["dense", "sparse", "sparse"],
-        "text_config__num_experts_per_tok": 2,
-    },
-    "ernie4_5_vl_moe": {
-        "text_config__rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [3, 3, 2]}
-    },
-    "granite4_vision": {
-        "deepstack_layer_map": [[-1, 0]],
-        "downsample_rate": "1/2",
-        "spatial_target_layers": [0, 1, 1, 2],
-    },
-    "hunyuan_vl": {
-        "text_config__head_dim": 16,
-        "text_config__rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2, 2]},
-    },
-    "qwen4_exp": {
-        "text_config__indexer_n_heads": 2,
-        "text_config__indexer_kv_heads": 1,
-        "text_config__indexer_head_dim": 32,
-        "text_config__indexer_budget": 64,
-        "text_config__indexer_compress_ratio": 16,
-    },
-    "lfm2_vl": {
-        "text_config__num_hidden_layers": 3,
-        "text_config__layer_types": ["conv", "full_attention", "conv"],
-        "text_config__full_attn_idxs": [1],
-    },
-    "molmo2": {"adapter_config__vision_feature_layer": [2, 1]},
-    "diffusion_gemma": {
-        "text_config__num_experts": 4,
-        "text_config__top_k_experts": 2,
-        "text_config__moe_intermediate_size": WIDTH,
-    },
-    "fast_vlm": {"vision_config": _STAND_IN},
-    "gemma3n": {"vision_config": _STAND_IN},
-    "perception_lm": {"vision_config": _STAND_IN | {"model_args": {"embed_dim": WIDTH}}},
-}
