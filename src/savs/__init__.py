@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from savs.data.sampling import sample_shots
     from savs.data.tasks import Task, load_task
     from savs.evaluation import Report, evaluate
-    from savs.extraction import extract
+    from savs.extraction import StoredBackbone, extract
     from savs.features import HeadFeatures, HeadId, HeadLayout
     from savs.model import SAVModel
     from savs.prediction import Prediction
+    from savs.store import ActivationStore
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ActivationStore": "savs.store",
     "Example": "savs.data.example",
     "HeadFeatures": "savs.features",
     "HeadId": "savs.features",
@@ -33,6 +35,7 @@ _HOMES = {
     "Report": "savs.evaluation",
     "SAVClassifier": "savs.classify",
     "SAVModel": "savs.model",
+    "StoredBackbone": "savs.extraction",
     "Task": "savs.data.tasks",
     "evaluate": "savs.evaluation",
     "extract": "savs.extraction",
@@ -43,6 +46,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ActivationStore",
     "Example",
     "HeadFeatures",
     "HeadId",
@@ -52,6 +56,7 @@ __all__ = [
     "Report",
     "SAVClassifier",
     "SAVModel",
+    "StoredBackbone",
     "Task",
     "evaluate",
     "extract",

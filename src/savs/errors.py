@@ -24,5 +24,13 @@ class SpecMismatchError(SavsError):
     """Features or a classifier come from another backbone than the one at hand."""
 
 
+class StoreError(SavsError):
+    """Stored features are damaged, missing, or cannot be written. `location` names the file or folder, if known."""
+
+    def __init__(self, message: str, *, location: str | None = None) -> None:
+        super().__init__(f"{location}: {message}" if location else message)
+        self.location = location
+
+
 class OutputExistsError(SavsError):
     """A result would overwrite one that is already there."""

@@ -102,6 +102,15 @@ class HeadFeatures:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n_samples, n_heads, head_dim)."""
+        return len(self), self.layout.n_heads, self.layout.head_dim
+
+    def read_heads(self, heads: slice | Sequence[int]) -> FloatArray:
+        """Some heads of all examples, in the order of `heads`, which are positions in `layout`."""
+        return np.asarray(self.z[:, heads])
+
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> HeadFeatures:
         """The same features for some of the examples, in the order of `rows`."""
         index = np.asarray(rows, dtype=np.intp)

@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 
 from savs.classify import SAVClassifier
-from savs.features import FloatArray
+from savs.features import HeadFeatures
 from savs.intervals import Interval, wilson_interval
+from savs.store import StoredFeatures
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,17 @@ class FitSummary:
     n_heads: int
 
 
-def held_out_accuracy(classifier: SAVClassifier, z: FloatArray, labels: Any) -> Interval | None:
+def held_out_accuracy(
+    classifier: SAVClassifier, features: HeadFeatures | StoredFeatures, labels: Any
+) -> Interval | None:
     """Accuracy on shots held out in turn, heads chosen anew each time; None with a single shot in a class."""
     fewest = min(Counter(labels.tolist()).values())
     needed = 2 if classifier.scored_on == "shots" and classifier.combination != "reliability" else 3
     if fewest < needed:
         return None
+    right = 0
     folds = StratifiedKFold(n_splits=min(5, fewest), shuffle=True, random_state=0)
-    predicted = cross_val_predict(clone(classifier), z, labels, cv=folds)
-    return wilson_interval(int((predicted == labels).sum()), len(labels))
+    for seen, held_out in folds.split(np.zeros(len(labels)), labels):
+        fitted = clone(classifier).fit(features.take(seen), labels[seen])
+        right += int((fitted.predict(features.take(held_out)) == labels[held_out]).sum())
+    return wilson_interval(right, len(labels))

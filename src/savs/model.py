@@ -33,11 +33,12 @@ from savs.data.example import Example
 from savs.data.shot_keys import ShotKey, shot_key
 from savs.data.tasks import GENERIC, Task
 from savs.errors import DataError, SpecMismatchError
-from savs.extraction import extract
+from savs.extraction import extract_or_read
 from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
 from savs.fit_summary import FitSummary, held_out_accuracy
 from savs.intervals import Interval
 from savs.prediction import Prediction, predictions_of
+from savs.store import StoredFeatures
 
 
 class SAVModel:
@@ -116,15 +117,15 @@ class SAVModel:
         """
         check_shots(examples, classifier)
         shot_keys = [shot_key(example) for example in examples]
-        features = extract(backbone, examples, batch_size=batch_size, progress=progress)
+        features = extract_or_read(backbone, examples, batch_size=batch_size, progress=progress)
         return cls.fit_features(features, backbone=backbone, task=task, classifier=classifier, shot_keys=shot_keys)
 
     @classmethod
     def fit_features(
         cls,
-        features: HeadFeatures,
+        features: HeadFeatures | StoredFeatures,
         *,
-        backbone: Backbone,
+        backbone: Backbone | BackboneSpec,
         task: Task = GENERIC,
         classifier: SAVClassifier | None = None,
         shot_keys: Sequence[ShotKey] = (),
@@ -132,8 +133,8 @@ class SAVModel:
         """`fit` on features that were extracted before, without a forward pass.
 
         Args:
-            features: of the shots.
-            backbone: that made them.
+            features: of the shots, in memory or in a store.
+            backbone: that made them, or its spec alone, such as a store's.
             task: how the examples were asked.
             classifier: unfitted; the paper's rule by default.
             shot_keys: `shot_key` of each example, for the leak check of a later test set.
@@ -144,12 +145,13 @@ class SAVModel:
         """
         unfitted = classifier if classifier is not None else SAVClassifier()
         _check_labels(features.labels, features.ids, unfitted)
-        _check_fingerprint(features, backbone.spec)
+        spec = backbone if isinstance(backbone, BackboneSpec) else backbone.spec
+        _check_fingerprint(features, spec)
         labels = np.array([str(label) for label in features.labels])
-        fitted = clone(unfitted).fit(features.z, labels)
+        fitted = clone(unfitted).fit(features, labels)
         kept = fitted.selected_heads_
         return cls(
-            spec=backbone.spec,
+            spec=spec,
             task=task,
             classifier=fitted.compact(),
             layout=features.layout,
@@ -157,13 +159,13 @@ class SAVModel:
             selected_heads=[features.layout.heads[i] for i in kept],
             summary=FitSummary(
                 shots={str(label): count for label, count in sorted(Counter(labels.tolist()).items())},
-                accuracy=held_out_accuracy(unfitted, features.z, labels),
+                accuracy=held_out_accuracy(unfitted, features, labels),
                 best_head_score=float(fitted.head_scores_[kept[0]]),
                 worst_kept_score=float(fitted.head_scores_[kept[-1]]),
                 n_heads=features.layout.n_heads,
             ),
             shot_keys=shot_keys,
-            backbone=backbone,
+            backbone=None if isinstance(backbone, BackboneSpec) else backbone,
         )
 
     def attach(self, backbone: Backbone) -> Self:
@@ -236,7 +238,7 @@ class SAVModel:
         )
         return self._predictions([example.id for example in examples], z)
 
-    def predict_features(self, features: HeadFeatures) -> list[Prediction]:
+    def predict_features(self, features: HeadFeatures | StoredFeatures) -> list[Prediction]:
         """Classify from features that were extracted before, without a forward pass.
 
         Raises:
@@ -244,7 +246,7 @@ class SAVModel:
         """
         _check_fingerprint(features, self.spec)
         column = {head: i for i, head in enumerate(features.layout.heads)}
-        return self._predictions(features.ids, features.z[:, [column[head] for head in self.selected_heads]])
+        return self._predictions(features.ids, features.read_heads([column[head] for head in self.selected_heads]))
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write `config.json`, `heads.safetensors`, `shots.json` and the model card `README.md`.
@@ -360,7 +362,7 @@ def _check_labels(labels: Sequence[str | None], names: Sequence[str], classifier
         )
 
 
-def _check_fingerprint(features: HeadFeatures, spec: BackboneSpec) -> None:
+def _check_fingerprint(features: HeadFeatures | StoredFeatures, spec: BackboneSpec) -> None:
     if features.fingerprint and features.fingerprint != spec.fingerprint():
         raise SpecMismatchError(
             f"the features were made by another backbone ({features.fingerprint}) than {spec.model} "

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS, FittedHeads, HeadClassifier
+from savs.classify.readers import HeadReader, InMemory, read_block
 from savs.classify.selector import Ranking, blocks, rank_heads, score_heads
 from savs.classify.similarity import Float, Index, best_class, class_means, margins, softmax
 
@@ -104,8 +105,11 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike | HeadReader, y: ArrayLike) -> Self:
         """Score every head on the labelled examples and keep the best `k`.
+
+        Heads are taken in blocks, so that memory grows with the examples and not with the heads: features that a
+        `HeadReader` gives, such as `StoredFeatures`, need not fit in it.
 
         Args:
             X: `[n_samples, n_heads, head_dim]`, or `[n_samples, head_dim]` for a single head.
@@ -116,10 +120,10 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 two examples where heads are scored on examples they have not seen.
         """
         rule = self._validated_rule()
-        checked, labels = validate_data(self, X, y, allow_nd=True, ensure_2d=True, dtype=(np.float64, np.float32))
+        features, labels = self._validated_features(X, y)
         check_classification_targets(labels)
-        features = self._as_heads(checked)
-        self.head_dim_in_ = features.shape[2]
+        n_samples, n_heads, head_dim = features.shape
+        self.head_dim_in_ = head_dim
         self.classes_, targets = np.unique(labels, return_inverse=True)
         n_classes = len(self.classes_)
         if n_classes < 2:
@@ -131,48 +135,54 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 "needs at least two in every class. Add examples, or use scored_on='shots'"
             )
 
-        scores = np.empty(features.shape[1])
-        tie_break = np.empty(features.shape[1])
+        scores = np.empty(n_heads)
+        tie_break = np.empty(n_heads)
         temperature = self._temperature(rule)
-        width = rule.width(len(features), n_classes, features.shape[2])
-        for block in blocks(features.shape[1], len(features) * width):
-            z = features[:, block].astype(np.float64)
-            decisions = self._scoring_decisions(rule, z, targets)
+        elements = n_samples * rule.width(n_samples, n_classes, head_dim)
+        for block in blocks(n_heads, elements):
+            decisions = self._scoring_decisions(rule, read_block(features, block), targets)
             scores[block], tie_break[block] = score_heads(
                 decisions, targets, ranking=self.ranking, temperature=temperature
             )
         self.head_scores_ = scores
         self.selected_heads_ = rank_heads(scores, tie_break)[: self.k]
 
-        kept = features[:, self.selected_heads_].astype(np.float64)
-        self.class_means_ = class_means(kept, targets, n_classes)
-        self.heads_: FittedHeads = rule.fit(kept, targets, n_classes)
-        self.head_weights_ = (
-            self._reliability(rule, kept, targets)
-            if self.combination == "reliability"
-            else np.full((kept.shape[1], n_classes), 1.0 / kept.shape[1])
-        )
+        means, fitted, reliability = [], [], []
+        for block in blocks(len(self.selected_heads_), elements):
+            kept = read_block(features, self.selected_heads_[block].tolist())
+            means.append(class_means(kept, targets, n_classes))
+            fitted.append(rule.fit(kept, targets, n_classes))
+            if self.combination == "reliability":
+                reliability.append(self._reliability(rule, kept, targets))
+        self.class_means_ = np.concatenate(means, axis=1)
+        self.heads_: FittedHeads = rule.fitted.joined(fitted)
+        n_kept = len(self.selected_heads_)
+        self.head_weights_ = np.full((n_kept, n_classes), 1.0 / n_kept)
+        if reliability:
+            mean = np.concatenate(reliability)
+            total = mean.sum(axis=0)
+            self.head_weights_ = np.where(total > 0, mean / np.where(total > 0, total, 1.0), self.head_weights_)
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike | HeadReader) -> NDArray[Any]:
         """`[n_samples]` the class of each example."""
         decisions = self._decisions(X)
         if self.combination == "majority":
             return np.asarray(self.classes_[_majority(best_class(decisions), len(self.classes_))])
         return np.asarray(self.classes_[best_class(self._combine(decisions))])
 
-    def predict_proba(self, X: ArrayLike) -> Float:
+    def predict_proba(self, X: ArrayLike | HeadReader) -> Float:
         """`[n_samples, n_classes]`: the share of the heads' votes, mean probability, or reliability-weighted mean.
 
         Rows sum to one. None of the three is calibrated; a vote share in particular moves in steps of 1 / k.
         """
         return self._combine(self._decisions(X))
 
-    def head_votes(self, X: ArrayLike) -> NDArray[Any]:
+    def head_votes(self, X: ArrayLike | HeadReader) -> NDArray[Any]:
         """`[n_samples, k]` the class that each kept head would choose alone, best-ranked head first."""
         return np.asarray(self.classes_[best_class(self._decisions(X))])
 
-    def transform(self, X: ArrayLike) -> NDArray[np.floating]:
+    def transform(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
         """`[n_samples, k * head_dim]`: the kept heads' features side by side, for use as an embedding."""
         kept = self._kept(X)
         return kept.reshape(len(kept), -1)
@@ -230,10 +240,14 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _temperature(self, rule: HeadClassifier) -> float:
         return rule.temperature if self.temperature is None else self.temperature
 
-    def _as_heads(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
-        if X.ndim > 3:
-            raise ValueError(f"X has shape {X.shape}; expected [n_samples, n_heads, head_dim]")
-        return X[:, None, :] if X.ndim == 2 else X
+    def _validated_features(self, X: ArrayLike | HeadReader, y: ArrayLike) -> tuple[HeadReader, NDArray[Any]]:
+        if isinstance(X, HeadReader):
+            labels = column_or_1d(y)
+            check_consistent_length(X, labels)
+            self.n_features_in_ = X.shape[1]
+            return X, labels
+        checked, labels = validate_data(self, X, y, allow_nd=True, ensure_2d=True, dtype=(np.float64, np.float32))
+        return InMemory(_as_heads(checked)), labels
 
     def _scoring_decisions(self, rule: HeadClassifier, z: Float, y: Index) -> Float:
         """How every head decides on the shots, having seen them or not: `[n_samples, n_heads, n_classes]`."""
@@ -249,22 +263,25 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return decisions
 
     def _reliability(self, rule: HeadClassifier, z: Float, y: Index) -> Float:
-        """Mean positive margin of each kept head on unseen examples of each class (CALM, arXiv 2602.07077)."""
+        """Mean positive margin of each head on unseen examples of each class (CALM, arXiv 2602.07077)."""
         probabilities = softmax(rule.leave_one_out(z, y, len(self.classes_)) / self._temperature(rule))
         positive = np.maximum(margins(probabilities, y), 0.0)
-        mean = np.stack([positive[y == c].mean(axis=0) for c in range(len(self.classes_))], axis=1)
-        total = mean.sum(axis=0)
-        return np.where(total > 0, mean / np.where(total > 0, total, 1.0), 1.0 / len(mean))
+        return np.stack([positive[y == c].mean(axis=0) for c in range(len(self.classes_))], axis=1)
 
-    def _kept(self, X: ArrayLike) -> NDArray[np.floating]:
+    def _kept(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
         check_is_fitted(self)
-        checked = validate_data(self, X, reset=False, allow_nd=True, ensure_2d=True, dtype=(np.float64, np.float32))
-        features = self._as_heads(checked)
+        if isinstance(X, HeadReader):
+            features = X
+            if X.shape[1] != self.n_features_in_:
+                raise ValueError(f"X has {X.shape[1]} heads; fitted with {self.n_features_in_}")
+        else:
+            checked = validate_data(self, X, reset=False, allow_nd=True, ensure_2d=True, dtype=(np.float64, np.float32))
+            features = InMemory(_as_heads(checked))
         if features.shape[2] != self.head_dim_in_:
             raise ValueError(f"heads have {features.shape[2]} dimensions; fitted with {self.head_dim_in_}")
-        return np.asarray(features[:, self.selected_heads_])
+        return features.read_heads(self.selected_heads_.tolist())
 
-    def _decisions(self, X: ArrayLike) -> Float:
+    def _decisions(self, X: ArrayLike | HeadReader) -> Float:
         kept = self._kept(X)
         decisions = np.empty((*kept.shape[:2], len(self.classes_)))
         for rows in blocks(len(kept), kept.shape[1] * self.heads_.width):
@@ -278,6 +295,12 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         probabilities = softmax(decisions / self._temperature(HEAD_CLASSIFIERS[self.head_classifier]))
         weighted = (probabilities * self.head_weights_).sum(axis=1)
         return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))
+
+
+def _as_heads(X: NDArray[np.floating]) -> NDArray[np.floating]:
+    if X.ndim > 3:
+        raise ValueError(f"X has shape {X.shape}; expected [n_samples, n_heads, head_dim]")
+    return X[:, None, :] if X.ndim == 2 else X
 
 
 def _vote_counts(votes: Index, n_classes: int) -> Index:

@@ -7,6 +7,7 @@ had it not seen it (`leave_one_out`). It ranks nothing and combines nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -29,6 +30,11 @@ class FittedHeads(ABC):
     @abstractmethod
     def width(self) -> int:
         """Values that `decide` works with for one example at one head, at its widest."""
+
+    @classmethod
+    @abstractmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The heads of several fits on the same examples, one after the other."""
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """What was learned, by name."""
@@ -56,6 +62,12 @@ class LinearHeads(FittedHeads):
     def decide(self, z: Float) -> Float:
         return inner_products(normalise(z), self.weights) + self.bias.T
 
+    @classmethod
+    @override
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        weights = np.concatenate([part.weights for part in parts], axis=1)
+        return cls(weights=weights, bias=np.concatenate([part.bias for part in parts], axis=1))
+
     @property
     @override
     def width(self) -> int:
@@ -79,6 +91,11 @@ class NeighbourHeads(FittedHeads):
     @override
     def decide(self, z: Float) -> Float:
         return _neighbour_shares(inner_products(normalise(z), self.shots), self.targets, self.n_neighbours)
+
+    @classmethod
+    @override
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        return cls(shots=np.concatenate([part.shots for part in parts], axis=1), targets=parts[0].targets)
 
     @property
     @override
