@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ class HuggingFaceBackbone:
         self.attention = map_attention(model, pattern=spec.attention_modules)
         self.sources = self.attention.sources
         self.layout = layout_of(self.sources)
+        #: Entered around every pass that answers, with the position of each row's last prompt token: see `steering`.
+        self.edited: Callable[[torch.Tensor], AbstractContextManager[None]] = lambda _last: nullcontext()
         self._generator: Any = model
         self._padding_is_harmless: bool | None = None
         self._tokenizer = getattr(processor, "tokenizer", processor)
@@ -168,7 +171,7 @@ class HuggingFaceBackbone:
         answers = [""] * len(examples)
         for rows, batch in _batches(examples, DEFAULT_BATCH_SIZE, progress):
             inputs = self._inputs(batch, padding_side="left")
-            with torch.inference_mode():
+            with torch.inference_mode(), self.edited(torch.full((len(batch),), -1)):
                 tokens = self._generator.generate(
                     **inputs,
                     do_sample=False,
@@ -198,20 +201,24 @@ class HuggingFaceBackbone:
                 if bool((ends == lengths + 1).all()):
                     # An answer of one token is read off the prompt's own last position: one pass serves them all.
                     if first is None:
-                        first = self._log_probabilities(prompts)[torch.arange(len(rows)), lengths - 1]
+                        first = self._log_probabilities(prompts, lengths - 1)[torch.arange(len(rows)), lengths - 1]
                     tokens = inputs["input_ids"].gather(1, lengths[:, None])
                     scores[rows, column] = first.gather(1, tokens)[:, 0].cpu().numpy()
                     continue
-                chosen = self._log_probabilities(inputs)[:, :-1].gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
+                next_tokens = self._log_probabilities(inputs, lengths - 1)[:, :-1]
+                chosen = next_tokens.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
                 position = torch.arange(1, inputs["input_ids"].shape[1], device=chosen.device)
                 in_answer = (position >= lengths[:, None]) & (position < ends[:, None])
                 mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
                 scores[rows, column] = mean.cpu().numpy()
         return scores
 
-    def _log_probabilities(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Log-probabilities of the next token at every position: `[n_rows, n_positions, n_tokens]`."""
-        with torch.inference_mode():
+    def _log_probabilities(self, inputs: dict[str, torch.Tensor], last: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of the next token at every position: `[n_rows, n_positions, n_tokens]`.
+
+        `last` is the position of each row's last prompt token.
+        """
+        with torch.inference_mode(), self.edited(last):
             logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
         return logits.float().log_softmax(dim=-1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from savs.backbones.base import Backbone
@@ -11,6 +11,7 @@ from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
 from savs.baselines.in_context import InContext
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Unavailable
+from savs.baselines.task_vectors import Search, TaskVectors
 from savs.baselines.zero_shot import Form, ZeroShot
 from savs.classify import PRESETS, SAVClassifier
 from savs.data.hints import closest
@@ -26,14 +27,18 @@ class Resources:
         backbone: the frozen model.
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
+        search: how long MTV looks for heads.
     """
 
     backbone: Backbone | None = None
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
+    search: Search = field(default_factory=Search)
 
 
 Factory = Callable[[Resources], Method]
+#: What asks a backbone, in one of two forms, and is called so in a table.
+Asking = Callable[[Resources, Backbone, Form, str], Method]
 
 
 def build(names: Iterable[str], resources: Resources) -> list[Method]:
@@ -51,14 +56,14 @@ def build(names: Iterable[str], resources: Resources) -> list[Method]:
     return [METHODS[name](resources) for name in wanted]
 
 
-def _both(name: str, make: Callable[[Backbone, Form, str], Method]) -> dict[str, Factory]:
+def _both(name: str, make: Asking) -> dict[str, Factory]:
     """A method that asks the backbone, once for each form of answer: `name-free` and `name-choice`."""
 
     def factory(form: Form) -> Factory:
         def made(resources: Resources) -> Method:
             if resources.backbone is None:
                 return Unavailable(f"{name}-{form}", "it needs a model to ask")
-            return make(resources.backbone, form, f"{name}-{form}")
+            return make(resources, resources.backbone, form, f"{name}-{form}")
 
         return made
 
@@ -92,8 +97,9 @@ def _preset(name: str) -> Factory:
 #: Every method, in the order of a table's rows.
 METHODS: Mapping[str, Factory] = {
     "majority": lambda resources: MajorityClass(),
-    **_both("zero-shot", lambda backbone, form, row: ZeroShot(backbone, form, name=row)),
-    **_both("icl", lambda backbone, form, row: InContext(backbone, form, name=row)),
+    **_both("zero-shot", lambda _, backbone, form, row: ZeroShot(backbone, form, name=row)),
+    **_both("icl", lambda _, backbone, form, row: InContext(backbone, form, name=row)),
+    **_both("mtv", lambda resources, backbone, form, row: TaskVectors(backbone, form, resources.search, row)),
     **{name: _preset(name) for name in PRESETS},
     "transferred-heads": _transferred("transferred-heads"),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
