@@ -6,13 +6,12 @@ Knows examples only; what is right and what is wrong comes from the caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.data.example import Example, Media
-from savs.data.media import content_key
+from savs.data.example import Example
+from savs.data.media import identity
 from savs.errors import DataError
 
 
@@ -31,7 +30,7 @@ def group_rows(examples: Sequence[Example]) -> dict[str, list[int]]:
 def two_by_two(group: str, members: Sequence[Example], right: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of a group's four are right, `[2 images, 2 questions]`, told apart by what they show and ask."""
     cells = {
-        (tuple(media_identity(media) for media in member.media), member.text): is_right
+        (tuple(identity(media) for media in member.media), member.text): is_right
         for member, is_right in zip(members, right, strict=True)
     }
     images = list(dict.fromkeys(image for image, _ in cells))
@@ -42,11 +41,6 @@ def two_by_two(group: str, members: Sequence[Example], right: NDArray[np.bool_])
             f"{len(images)} images and {len(questions)} questions ({some([where(member) for member in members])})"
         )
     return np.array([[cells[image, question] for question in questions] for image in images])
-
-
-def media_identity(media: Media) -> str:
-    """What tells two images apart without opening a file: the path, or the content of what is in memory."""
-    return str(media.source.resolve()) if isinstance(media.source, Path) else content_key(media)
 
 
 def where(example: Example) -> str:

@@ -75,7 +75,7 @@ def test_repeated_ids_are_told_apart_and_said(jsonl, caplog):
 def test_ids_are_always_unique_and_first_ones_kept(names):
     from savs.data.example import Example
 
-    named = [example.id for example in readers._with_unique_ids([Example(id=name, text="") for name in names])]
+    named = [example.id for example in readers.with_unique_ids([Example(id=name, text="") for name in names])]
     assert len(set(named)) == len(names)
     for name in set(names):
         assert named[names.index(name)] == name

@@ -5,19 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.data.tasks import (
-    GENERIC,
-    METRICS,
-    Fields,
-    LabelRule,
-    Lookup,
-    Signs,
-    Task,
-    Variant,
-    builtin_tasks,
-    load_task,
-    sniff_task,
-)
+from savs.data.layouts import Layout, Lookup, Signs, Variant
+from savs.data.tasks import GENERIC, METRICS, Fields, LabelRule, Task, builtin_tasks, load_task, sniff_task
 from savs.errors import DataError
 
 TASKS = {task.name: task for task in builtin_tasks()}
@@ -57,8 +46,18 @@ def test_a_task_survives_json_and_says_what_it_is(name):
         fields=st.builds(Fields, media=st.lists(st.text()).map(tuple), label=st.none() | st.text()),
         defaults=st.dictionaries(st.text(), st.text()),
         label_rule=st.builds(LabelRule, map=st.just({}), otherwise=st.none()),
-        lookups=st.dictionaries(st.text(), st.builds(Lookup, st.text(), st.dictionaries(st.text(), st.text()))),
-        unfold=st.lists(st.builds(Variant, st.text(), st.dictionaries(st.text(), st.text()))).map(tuple),
+        layouts=st.lists(
+            st.builds(
+                Layout,
+                signs=st.builds(Signs, st.lists(st.text()).map(tuple)),
+                columns=st.dictionaries(st.text(), st.lists(st.text(), min_size=1).map(tuple)),
+                lookups=st.dictionaries(
+                    st.text(), st.builds(Lookup, st.text(), values=st.dictionaries(st.text(), st.text()))
+                ),
+                unfold=st.lists(st.builds(Variant, st.text(), st.dictionaries(st.text(), st.text()))).map(tuple),
+            ),
+            max_size=2,
+        ).map(tuple),
         signs=st.builds(Signs, st.lists(st.text()).map(tuple)),
         min_media=st.integers(0, 5),
     )
@@ -82,8 +81,8 @@ def test_the_hash_holds_what_decides_the_input_and_nothing_else():
         replace(base, template="{q} "),
         replace(base, fields=Fields(media=("photo",), label="label")),
         replace(base, defaults={"q": "?"}),
-        replace(base, unfold=(Variant("a"),)),
-        replace(base, lookups={"q": Lookup("x", {"1": "one"})}),
+        replace(base, layouts=(Layout(unfold=(Variant("a"),)),)),
+        replace(base, layouts=(Layout(lookups={"q": Lookup("x", values={"1": "one"})}),)),
     ]
     assert len({other.template_hash for other in [base, *others]}) == 6
 
@@ -113,7 +112,6 @@ def test_templates_are_plain_or_refused_when_loaded(template):
     [
         ({"metric": "f1"}, "has the metric 'f1'; expected one of accuracy, pairs"),
         ({"metric": "pairs"}, "fields name no group; add fields.group"),
-        ({"fields": Fields(group=("a", "b"), group_size=2)}, "group_size must be positive and needs exactly one"),
         ({"label_rule": LabelRule(pattern="A")}, "must have exactly one group in parentheses"),
         ({"label_rule": LabelRule(pattern="(A")}, "is not a regular expression"),
         ({"signs": Signs(patterns={"q": "("})}, "is not a regular expression"),
@@ -190,25 +188,6 @@ def test_label_maps_have_a_class_for_everything_else_only_where_declared():
 def test_answers_stand_for_labels_and_labels_for_themselves():
     assert TASKS["vlguard"].answer("harmful") == "Yes"
     assert TASKS["eurosat"].answer("Forest") == "Forest"
-
-
-def test_lookups_refuse_what_is_not_listed():
-    looked_up = task(template="{q}{hint}", lookups={"hint": Lookup("type", {"a": "!"})})
-    ((_, cells),) = looked_up.expand({"q": "x", "type": "a"})
-    assert looked_up.render(cells) == "x!"
-    with pytest.raises(DataError, match="column 'type' holds 'b'; expected one of 'a'"):
-        looked_up.expand({"q": "x", "type": "b"})
-
-
-def test_one_row_may_hold_several_examples():
-    pair = task(
-        unfold=(Variant("pos", {"q": "caption"}, {"label": "Yes"}), Variant("neg", {"q": "negative"}, {"label": "No"}))
-    )
-    expanded = pair.expand({"caption": "a cat", "negative": "a dog", "image": "1.jpg"})
-    assert [(suffix, pair.render(cells), cells["label"]) for suffix, cells in expanded] == [
-        ("pos", "a cat", "Yes"),
-        ("neg", "a dog", "No"),
-    ]
 
 
 def test_sniffing_takes_most_rows_at_their_word_and_falls_back_on_the_general_task():

@@ -1,4 +1,4 @@
-"""Rows out of JSON lines, JSON arrays, CSV files and folders of class folders, each with the place it stands at.
+"""Rows out of data files and folders of class folders, each with the place it stands at.
 
 Knows how files are written, not what their columns mean. A row that cannot be read is handed on as a `BadRow`;
 a file that cannot be read is a `DataError`.
@@ -54,6 +54,8 @@ def file_rows(path: Path) -> Iterator[Row | BadRow]:
     Raises:
         DataError: the file is empty, is no text, or has none of the formats.
     """
+    if path.suffix.lower() == ".mat":
+        return _vector_rows(path)
     with path.open("rb") as file:
         head = file.read(4096)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -61,15 +63,19 @@ def file_rows(path: Path) -> Iterator[Row | BadRow]:
         raise DataError("is empty; expected at least one row", location=str(path))
     if b"\0" in head:
         raise DataError("is no UTF-8 text; expected JSON lines, a JSON array or CSV in UTF-8", location=str(path))
-    if path.suffix.lower() in (".csv", ".tsv"):
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
         return _csv_rows(path)
     if start[:1] == b"[":
         return _array_rows(path)
-    if start[:1] == b"{" or path.suffix.lower() in (".jsonl", ".ndjson"):
-        return _line_rows(path)
+    if start[:1] == b"{" or suffix in (".jsonl", ".ndjson"):
+        named = _named_objects(path) if suffix == ".json" else None
+        return _line_rows(path) if named is None else _object_rows(path, named)
+    if suffix == ".txt":
+        return _word_rows(path)
     raise DataError(
-        "has none of the formats that can be read; expected JSON lines (.jsonl), a JSON array (.json), CSV (.csv, "
-        ".tsv) or a folder with one folder a class",
+        "has none of the formats that can be read; expected JSON lines (.jsonl), a JSON array or object (.json), CSV "
+        "(.csv, .tsv), an index of words (.txt), vectors of MATLAB (.mat) or a folder with one folder a class",
         location=str(path),
     )
 
@@ -136,6 +142,64 @@ def _array_rows(path: Path) -> Iterator[Row | BadRow]:
         raise DataError(message, location=str(path)) from error
     for index, cells in enumerate(array):
         yield _row(cells, f"{path}[{index}]", f"{path.stem}:{index}")
+
+
+def _named_objects(path: Path) -> dict[str, Any] | None:
+    """The rows of a file that is one JSON object of objects, by their names; None where it is something else."""
+    try:
+        whole = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
+        return None
+    return whole if whole and all(isinstance(value, Mapping) for value in whole.values()) else None
+
+
+def _object_rows(path: Path, named: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+    """Rows that have a name each: it is their column `key`, and `file` is the file's name without its suffix."""
+    for key, cells in named.items():
+        yield Row({"file": path.stem, "key": key, **cells}, f"{path}[{key}]", f"{path.stem}:{key}")
+
+
+def _word_rows(path: Path) -> Iterator[Row | BadRow]:
+    """One row a line of words parted by blanks: columns `word1`, `word2`, ... Lines that begin with `#` are remarks."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip() and not line.startswith("#"):
+                    cells = {f"word{column}": word for column, word in enumerate(line.split(), start=1)}
+                    yield Row(cells, f"{path}:{number}", f"{path.stem}:{number}")
+    except UnicodeDecodeError as error:
+        raise DataError(f"is no UTF-8 text ({error.reason}); save it as UTF-8", location=str(path)) from error
+
+
+def _vector_rows(path: Path) -> Iterator[Row | BadRow]:
+    """One row an entry of the vectors in a MATLAB file, which must be equally long: `number` from 1, and the values."""
+    vectors = matlab_vectors(path)
+    if len({len(values) for values in vectors.values()}) != 1:
+        came = ", ".join(f"{name} ({len(values)})" for name, values in vectors.items()) or "none"
+        raise DataError(f"holds the vectors {came}; expected one or more of one length", location=str(path))
+    for number, values in enumerate(zip(*vectors.values(), strict=True), start=1):
+        cells = {"number": number, **dict(zip(vectors, values, strict=True))}
+        yield Row(cells, f"{path}[{number}]", f"{path.stem}:{number}")
+
+
+def matlab_vectors(path: Path) -> dict[str, list[int]]:
+    """The vectors of whole numbers in a MATLAB file (to version 7), by their names.
+
+    Raises:
+        DataError: the file cannot be read as one.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        arrays = loadmat(path)
+    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise DataError(f"cannot be read as a MATLAB file ({error}); download it again", location=str(path)) from error
+    return {
+        name: [int(value) for value in array.ravel()]
+        for name, array in arrays.items()
+        if not name.startswith("__") and array.dtype.kind in "iuf" and max(array.shape) == array.size
+    }
 
 
 def _csv_rows(path: Path) -> Iterator[Row | BadRow]:

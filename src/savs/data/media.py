@@ -46,6 +46,16 @@ def open_image(media: Media) -> Image.Image:
         return _to_rgb(_upright(image))
 
 
+def image_size(media: Media) -> tuple[int, int]:
+    """Width and height of an image as it is stored, without decoding it.
+
+    Raises:
+        DataError: as `open_image`, for what the file's first bytes show.
+    """
+    with _opened(media) as image:
+        return image.size
+
+
 def sample_frames(media: Media, n: int) -> list[Image.Image]:
     """`n` frames of a video or an animated image, evenly spaced in time, in order, as RGB images.
 
@@ -110,6 +120,11 @@ def content_key(media: Media) -> str:
     digest = hashlib.sha256(json.dumps(look).encode())
     digest.update(source.tobytes())
     return digest.hexdigest()
+
+
+def identity(media: Media) -> str:
+    """What tells two images apart without opening a file: the path, or the content of what is in memory."""
+    return str(media.source.resolve()) if isinstance(media.source, Path) else content_key(media)
 
 
 def guess_kind(name: str) -> Literal["image", "video"] | None:

@@ -13,9 +13,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from savs.data.choices import without_options
 from savs.data.example import Example, Media
 from savs.data.formats import BadRow, Row, file_rows, folder_rows
 from savs.data.hub import HubName, hub_rows
+from savs.data.lookup_files import with_files
 from savs.data.media import verify
 from savs.data.paths import locate
 from savs.data.rows import RowReader
@@ -55,11 +57,38 @@ def read_examples(
         DataError: the source cannot be read, a row cannot be used (and `on_bad` is not given), or no row is left.
     """
     rows, folder = _open(source, limit)
-    root = Path(image_root) if image_root is not None else None
-    if root is not None and not root.is_dir():
-        raise DataError(f"the image root {root} is no folder; give the folder that holds the media")
     known = _sniffed(rows, str(source)) if task is None else detect_task(source, task)
-    reader = RowReader(known, partial(locate, folder=folder, root=root), require_labels)
+    root = Path(image_root) if image_root is not None else None
+    examples = read_rows(rows, known, folder=folder, image_root=root, on_bad=on_bad, require_labels=require_labels)
+    return [without_options(example) for example in examples]
+
+
+def read_rows(
+    rows: Sequence[Row | BadRow],
+    task: Task,
+    *,
+    folder: Path | None,
+    image_root: Path | None = None,
+    on_bad: Callable[[BadRow], None] | None = None,
+    require_labels: bool = False,
+) -> list[Example]:
+    """The examples in rows, as `read_examples` gives them, but with the place for options still in their prompts.
+
+    Args:
+        rows: of one source.
+        task: what their columns mean.
+        folder: what paths in the rows are relative to, and where the files of lookups are.
+        image_root: as for `read_examples`.
+        on_bad: as for `read_examples`.
+        require_labels: as for `read_examples`.
+
+    Raises:
+        DataError: as `read_examples`.
+    """
+    if image_root is not None and not image_root.is_dir():
+        raise DataError(f"the image root {image_root} is no folder; give the folder that holds the media")
+    complete = with_files(task, [row.cells for row in rows[:_SNIFFED_ROWS] if isinstance(row, Row)], folder)
+    reader = RowReader(complete, partial(locate, folder=folder, root=image_root), require_labels)
     examples: list[Example] = []
     bad: list[BadRow] = []
     for result in _read_rows(rows, reader):
@@ -71,7 +100,7 @@ def read_examples(
             examples += result
     if bad and (on_bad is None or not examples):
         raise _bad_rows_error(bad, len(rows))
-    return _with_unique_ids(examples)
+    return with_unique_ids(examples)
 
 
 def detect_task(source: str | Path, task: Task | str | Path | None = None) -> Task:
@@ -162,7 +191,8 @@ def _bad_rows_error(bad: Sequence[BadRow], n_rows: int) -> DataError:
     return DataError(f"{first.reason}{rest}", location=first.location)
 
 
-def _with_unique_ids(examples: list[Example]) -> list[Example]:
+def with_unique_ids(examples: list[Example]) -> list[Example]:
+    """The same examples; where several share an id, `#2`, `#3`, ... are appended to the later ones."""
     own = {example.id for example in examples}
     if len(own) == len(examples):
         return examples

@@ -18,8 +18,9 @@ from PIL import Image
 from savs.data.example import IMAGE_MARK, Example, Media
 from savs.data.formats import Row
 from savs.data.hints import closest
+from savs.data.layouts import Cells
 from savs.data.media import guess_kind
-from savs.data.tasks import Cells, Task
+from savs.data.tasks import Task
 from savs.errors import DataError
 
 Kind = Literal["image", "video"]
@@ -51,8 +52,11 @@ class RowReader:
 
     def row_id(self, row: Row) -> str:
         """What the row calls itself, else its place."""
-        own = row.cells.get(self.task.fields.id) if self.task.fields.id else None
-        return row.default_id if own is None or own == "" else str(own)
+        return self._own_id(row.cells) or row.default_id
+
+    def _own_id(self, cells: Cells) -> str | None:
+        own = cells.get(self.task.fields.id) if self.task.fields.id else None
+        return None if own is None or own == "" else str(own)
 
     @cached_property
     def _read_columns(self) -> frozenset[str]:
@@ -67,7 +71,7 @@ class RowReader:
         if marks and marks != len(media):
             raise DataError(f"has {marks} {IMAGE_MARK} marks in its text for {len(media)} images; expected as many")
         return Example(
-            id="/".join(filter(None, (self.row_id(row), suffix))),
+            id="/".join(filter(None, (self._own_id(cells) or row.default_id, suffix))),
             text=text,
             media=media,
             label=self._label(cells),
@@ -126,7 +130,9 @@ class RowReader:
         if not isinstance(value, str | int):
             raise DataError(f"label is {value!r} ({type(value).__name__}); expected text or a whole number")
         label = self.task.label_rule.apply(str(value))
-        if self.task.labels is not None and label not in self.task.labels:
+        if label is None and self.require_labels:
+            raise DataError(f"keeps its label secret ({value!r}); use the part of the data set that shows its labels")
+        if label is not None and self.task.labels is not None and label not in self.task.labels:
             close = closest(label, self.task.labels)
             hint = f"; did you mean {close!r}?" if close else ""
             raise DataError(
@@ -141,11 +147,7 @@ class RowReader:
             if self.task.metric in ("pairs", "groups"):
                 raise DataError(f"has no group; scoring {self.task.metric} needs the columns {', '.join(fields.group)}")
             return None
-        if fields.group_size is None:
-            return "/".join(map(str, names))
-        if not str(names[0]).isdecimal() or int(str(names[0])) < 1:
-            raise DataError(f"column {fields.group[0]!r} holds {names[0]!r}; expected a count that begins at 1")
-        return str((int(str(names[0])) - 1) // fields.group_size)
+        return "/".join(map(str, names))
 
     def _choices(self, cells: Cells) -> tuple[str, ...] | None:
         fields = self.task.fields

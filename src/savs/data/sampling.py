@@ -16,7 +16,7 @@ from typing import Literal
 
 from savs.data.example import Example, Media
 from savs.data.hints import closest
-from savs.data.media import content_key
+from savs.data.media import content_key, identity
 from savs.errors import DataError
 
 
@@ -55,20 +55,17 @@ def sample_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[li
 def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Part the examples in two, the first with about `fraction` of every class; both keep their order.
 
-    Examples that share a group stay together. A class (or kind of group) with two or more members is in both parts.
+    Examples that share a group, an image or a video stay together. A class of a split (or kind of group) that has two
+    or more members is in both parts.
 
     Raises:
         ValueError: `fraction` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}")
-    units: dict[tuple[str, str], list[Example]] = defaultdict(list)
-    for number, example in enumerate(examples):
-        key = ("alone", str(number)) if example.group is None else ("group", example.group)
-        units[key].append(example)
     strata: dict[tuple[str, ...], list[list[Example]]] = defaultdict(list)
-    for unit in units.values():
-        strata[tuple(sorted(str(example.label) for example in unit))].append(unit)
+    for unit in _bound_together(examples):
+        strata[tuple(sorted(f"{example.split}/{example.label}" for example in unit))].append(unit)
     first: set[int] = set()
     for members in strata.values():
         ordered = sorted(members, key=lambda unit: min(_draw(example, seed) for example in unit))
@@ -155,6 +152,28 @@ def unknown_labels(train_labels: Iterable[str], examples: Iterable[Example]) -> 
         f"out{more}",
         location=first.location or first.id,
     )
+
+
+def _bound_together(examples: Sequence[Example]) -> list[list[Example]]:
+    """The examples in sets that share no group, image or video, in the order of their first members."""
+    first_of: dict[tuple[str, str], int] = {}
+    parent = list(range(len(examples)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = number = parent[parent[number]]
+        return number
+
+    for number, example in enumerate(examples):
+        keys = [] if example.group is None else [("group", example.group)]
+        keys += [("media", identity(media)) for media in example.media]
+        for key in keys:
+            one, other = sorted((root(first_of.setdefault(key, number)), root(number)))
+            parent[other] = one
+    sets: dict[int, list[Example]] = defaultdict(list)
+    for number, example in enumerate(examples):
+        sets[root(number)].append(example)
+    return list(sets.values())
 
 
 def _label(example: Example) -> str:

@@ -18,11 +18,11 @@ from string import Formatter
 from typing import Any
 
 from savs.data.hints import closest
+from savs.data.layouts import Cells, Layout, Signs, placeholders, written
 from savs.data.tables import from_table, to_table
 from savs.errors import DataError
 
 METRICS = ("accuracy", "pairs", "groups", "average_precision")
-Cells = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Fields:
         label: the column that holds the class.
         id: the column that names a row; without one, a row is named by file and line.
         group: columns that together name the group a row is scored in.
-        group_size: where set, `group` is one column that counts rows from 1, and so many in a row form a group.
         split: the column that names the part of the data set (a subtask, a category) that a row belongs to.
         choices: the column that holds the options of a multiple-choice question.
         choices_pattern: where set, a regular expression whose first group finds each option in the `choices` text.
@@ -45,7 +44,6 @@ class Fields:
     label: str | None = None
     id: str | None = None
     group: tuple[str, ...] = ()
-    group_size: int | None = None
     split: str | None = None
     choices: str | None = None
     choices_pattern: str | None = None
@@ -60,60 +58,32 @@ class LabelRule:
         pattern: a regular expression that the whole text must match; its first group is the class.
         map: what each text stands for; a text that is not listed stands for itself.
         otherwise: where set, the class of every text that is not listed in `map`.
+        hidden: texts that say that the label is kept secret: such a row has none.
+        blank: where set, a character that stands for a blank in the names of classes.
     """
 
     pattern: str | None = None
     map: Mapping[str, str] = field(default_factory=dict, hash=False)
     otherwise: str | None = None
+    hidden: tuple[str, ...] = ()
+    blank: str | None = None
 
-    def apply(self, text: str) -> str:
-        """The class that `text` stands for.
+    def apply(self, text: str) -> str | None:
+        """The class that `text` stands for, None where it is kept secret.
 
         Raises:
             DataError: `text` does not match the pattern.
         """
+        if text in self.hidden:
+            return None
         if self.pattern is not None:
             match = re.fullmatch(self.pattern, text)
             if match is None:
                 raise DataError(f"label {text!r} has an unexpected form; expected one that matches {self.pattern}")
             text = match[1]
+        if self.blank is not None:
+            text = text.replace(self.blank, " ")
         return self.map.get(text, text if self.otherwise is None else self.otherwise)
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """A column that is looked up in another: the row's value in `column` picks one of `values`."""
-
-    column: str
-    values: Mapping[str, str] = field(hash=False)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One of several examples that a single row holds: columns under new names, and values that all rows share.
-
-    `suffix` is appended to the row's id.
-    """
-
-    suffix: str
-    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
-    values: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-
-@dataclass(frozen=True)
-class Signs:
-    """What the rows of a data set look like: all of `columns` are there, and `patterns` are found in their texts."""
-
-    columns: tuple[str, ...] = ()
-    patterns: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def fit(self, row: Cells) -> bool:
-        """Whether one row looks like that. A pattern says nothing about a row that lacks its column."""
-        return all(column in row for column in self.columns) and all(
-            isinstance(row[column], str) and re.search(pattern, row[column]) is not None
-            for column, pattern in self.patterns.items()
-            if row.get(column) is not None
-        )
 
 
 @dataclass(frozen=True)
@@ -131,9 +101,8 @@ class Task:
         source: where the data live, and their licence.
         min_media: how many images or videos a row must have at least.
         defaults: what a column holds where the row has nothing.
-        lookups: further columns, looked up in others.
         label_rule: how the text in the label column becomes a class.
-        unfold: the examples that one row holds, where it holds several.
+        layouts: how rows of other shapes come to have these columns; the first that fits a row is taken.
         signs: what rows of this data set look like, for those who name no task.
     """
 
@@ -147,9 +116,8 @@ class Task:
     source: str = ""
     min_media: int = 1
     defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
-    lookups: Mapping[str, Lookup] = field(default_factory=dict, hash=False)
     label_rule: LabelRule = LabelRule()
-    unfold: tuple[Variant, ...] = ()
+    layouts: tuple[Layout, ...] = ()
     signs: Signs = Signs()
 
     def __post_init__(self) -> None:
@@ -158,23 +126,22 @@ class Task:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the template names, in order."""
-        return tuple(dict.fromkeys(name for _, name, _, _ in Formatter().parse(self.template) if name))
+        return placeholders(self.template)
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Every column of a row that the task has a use for."""
         fields = self.fields
         single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
-        renamed = (old for variant in self.unfold for old in variant.columns.values())
-        looked_up = (lookup.column for lookup in self.lookups.values())
-        named = (*fields.media, *self.columns, *filter(None, single), *fields.group, *renamed, *looked_up)
+        in_layouts = (column for layout in self.layouts for column in layout.reads)
+        named = (*fields.media, *self.columns, *filter(None, single), *fields.group, *in_layouts)
         return tuple(dict.fromkeys(named))
 
     @property
     def template_hash(self) -> str:
         """12 hex digits of the sha256 of everything that decides which text and media an example has."""
         table = to_table(self)
-        deciding = {key: table.get(key) for key in ("template", "fields", "defaults", "lookups", "unfold")}
+        deciding = {key: table.get(key) for key in ("template", "fields", "defaults", "layouts")}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
     def answer(self, label: str) -> str:
@@ -187,27 +154,24 @@ class Task:
         Raises:
             DataError: a column that the template names is missing, or holds no text.
         """
-        return self.template.format_map({column: _text(row, column) for column in self.columns})
+        return written(self.template, row)
+
+    def layout_of(self, row: Cells) -> Layout | None:
+        """The layout that leads from this row to the task's own columns; None where it has them already."""
+        return next((layout for layout in self.layouts if layout.signs.fit(row)), None)
 
     def expand(self, row: Cells) -> tuple[tuple[str, Cells], ...]:
-        """The examples one row holds, as (suffix of the id, row with defaults, lookups and new names filled in).
+        """The examples one row holds, as (suffix of the id, row with the task's own columns and defaults filled in).
 
         Raises:
-            DataError: a column that a variant or a lookup names is missing, or its value is not listed.
+            DataError: the row is not as its layout says.
         """
-        full = {**row, **{name: text for name, text in self.defaults.items() if row.get(name) in (None, "")}}
-        for name, lookup in self.lookups.items():
-            text = _text(full, lookup.column)
-            if text not in lookup.values:
-                listed = ", ".join(map(repr, lookup.values))
-                raise DataError(f"column {lookup.column!r} holds {text!r}; expected one of {listed}")
-            full[name] = lookup.values[text]
-        if not self.unfold:
-            return (("", full),)
-        return tuple(
-            (v.suffix, {**full, **v.values, **{new: _cell(full, old) for new, old in v.columns.items()}})
-            for v in self.unfold
-        )
+        layout = self.layout_of(row)
+        rows = [("", dict(row))] if layout is None else layout.rows(row)
+        return tuple((suffix, {**cells, **self._missing(cells)}) for suffix, cells in rows)
+
+    def _missing(self, cells: Cells) -> dict[str, str]:
+        return {name: text for name, text in self.defaults.items() if cells.get(name) in (None, "")}
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON's own types, in the form of the task files."""
@@ -266,12 +230,25 @@ def builtin_tasks() -> tuple[Task, ...]:
 def sniff_task(rows: Sequence[Cells]) -> Task:
     """The built-in task that most of the rows look like; of several the one with the most signs; else `GENERIC`.
 
+    Where several tasks bear equally many signs, as for plain images with labels, the rows do not tell which it is.
+
     Raises:
         DataError: the rows look like no task, and have none of the columns that `GENERIC` reads.
     """
-    fitting = [t for t in builtin_tasks() if t.signs.columns and 2 * sum(map(t.signs.fit, rows)) > len(rows)]
-    if fitting:
-        return max(fitting, key=lambda task: len(task.signs.columns) + len(task.signs.patterns))
+    fitting = {
+        task: max(
+            map(
+                _weight,
+                (signs for signs in _signs(task) if signs.columns and 2 * sum(map(signs.fit, rows)) > len(rows)),
+            ),
+            default=0,
+        )
+        for task in builtin_tasks()
+    }
+    best = max(fitting.values())
+    told = [task for task, weight in fitting.items() if weight == best]
+    if best and len(told) == 1:
+        return told[0]
     readable = {*GENERIC.fields.media, *GENERIC.columns}
     present = sorted({str(column) for row in rows for column in row})
     if rows and readable.isdisjoint(present):
@@ -280,6 +257,15 @@ def sniff_task(rows: Sequence[Cells]) -> Task:
             f"{GENERIC.fields.label}; rename the columns, or name a task or a task file that fits them"
         )
     return GENERIC
+
+
+def _signs(task: Task) -> list[Signs]:
+    """What rows of a task look like, in its own columns and in those of its layouts."""
+    return [task.signs, *(layout.signs for layout in task.layouts)]
+
+
+def _weight(signs: Signs) -> int:
+    return len(signs.columns) + len(signs.patterns)
 
 
 def _check(task: Task) -> None:
@@ -301,14 +287,19 @@ def _check(task: Task) -> None:
         raise DataError(
             f"task {task.name!r} is scored by {task.metric}, but its fields name no group; add fields.group"
         )
-    if task.fields.group_size is not None and (task.fields.group_size < 1 or len(task.fields.group) != 1):
-        raise DataError(f"task {task.name!r}: group_size must be positive and needs exactly one group column")
     patterns = [task.fields.choices_pattern, task.label_rule.pattern]
     for pattern in [p for p in patterns if p is not None]:
         if _groups(task, pattern) != 1:
             raise DataError(f"task {task.name!r}: the pattern {pattern!r} must have exactly one group in parentheses")
-    for pattern in task.signs.patterns.values():
-        _groups(task, pattern)
+    for layout in task.layouts:
+        for lookup in layout.lookups.values():
+            if lookup.pattern is not None and _groups(task, lookup.pattern) != 1:
+                raise DataError(
+                    f"task {task.name!r}: the pattern {lookup.pattern!r} must have exactly one group in parentheses"
+                )
+    for signs in _signs(task):
+        for pattern in signs.patterns.values():
+            _groups(task, pattern)
     if task.labels is not None:
         named = [*task.answers, *task.label_rule.map.values(), task.label_rule.otherwise]
         for label in named:
@@ -321,22 +312,6 @@ def _groups(task: Task, pattern: str) -> int:
         return re.compile(pattern).groups
     except re.error as error:
         raise DataError(f"task {task.name!r}: {pattern!r} is not a regular expression ({error})") from error
-
-
-def _cell(row: Cells, column: str) -> Any:
-    if column not in row:
-        close = closest(column, map(str, row))
-        hint = f"did you mean {close!r}?" if close else "add it, or choose the task that fits these columns"
-        raise DataError(f"has no column {column!r}; it has {', '.join(map(str, row)) or 'none'}; {hint}")
-    return row[column]
-
-
-def _text(row: Cells, column: str) -> str:
-    value = _cell(row, column)
-    if isinstance(value, str | int | float):
-        return str(value)
-    came = "nothing (null)" if value is None else f"a {type(value).__name__}"
-    raise DataError(f"column {column!r} holds {came}; expected text")
 
 
 #: The project's own contract: `{"image": ..., "question": ..., "label": ...}`.

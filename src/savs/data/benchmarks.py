@@ -1,0 +1,287 @@
+"""The benchmarks of the paper: where the rows of each may lie, which of them train and which test, what is scored.
+
+Knows files and folders; how their rows are asked is the task's affair. A benchmark is a short TOML file in
+`benchmarks/`, never a function. Nothing is downloaded but through the Hub's own client.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from savs.data.choices import offer, without_options
+from savs.data.example import Example
+from savs.data.formats import BadRow, Row, file_rows, folder_rows
+from savs.data.hints import closest
+from savs.data.hub import HubName, hub_rows
+from savs.data.readers import read_rows, with_unique_ids
+from savs.data.sampling import Leak, check_leaks, split
+from savs.data.tables import from_table
+from savs.data.tasks import Task, load_task
+from savs.errors import DataError
+
+Score = Literal["accuracy", "question", "image", "group", "pairs", "average_precision", "mean_of_parts"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One shape in which the rows of a benchmark are found.
+
+    Attributes:
+        name: `hub`, `owners`, `reference` or the like.
+        train: files or folders of the training rows, relative to the benchmark's folder and with wildcards, or data
+            sets on the Hub (`hf://...`).
+        test: the same of the test rows.
+        whole: where nobody has parted training from test, all rows; the shots are then held out by seed.
+        train_splits: where one file holds all, the splits that train. The rest tests, or what `test_splits` names.
+        test_splits: the splits that test.
+        media: folders that the media may be under, relative to the benchmark's; the first that exists counts, and
+            the benchmark's own folder where none does.
+    """
+
+    name: str
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    train_splits: tuple[str, ...] = ()
+    test_splits: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All that must be there."""
+        return (*self.train, *self.test, *self.whole)
+
+
+@dataclass(frozen=True)
+class BenchmarkSpec:
+    """What a benchmark is, and where its rows are looked for.
+
+    Attributes:
+        name: of its file, and of its folder under a data root.
+        title: what people call it.
+        task: how its rows are asked.
+        columns: the columns of the paper's table 1 that it fills, each with the score it shows.
+        address: where to get it.
+        licence: of the data.
+        sources: the shapes that are read, the most complete first.
+        ways: where set, each example is asked as multiple choice among so many classes (see `choices.offer`).
+        by_part: what `Example.split` names, where heads are chosen for each part by itself ("subtask").
+        held_out: the share of a benchmark without training rows that shots are drawn from.
+    """
+
+    name: str
+    title: str
+    task: str
+    columns: Mapping[str, str] = field(hash=False)
+    address: str
+    licence: str
+    sources: tuple[Source, ...]
+    ways: int | None = None
+    by_part: str | None = None
+    held_out: int = 20
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark's examples, ready to be drawn from and judged by.
+
+    Attributes:
+        column: the column of the paper's table 1.
+        score: which number of a report that column shows.
+        task: how the examples are asked.
+        train: what shots are drawn from.
+        test: what a method is judged by; nothing in it is an example of `train`.
+        parts: the parts that heads are chosen for by themselves, sorted; empty where there is one.
+        source: what was read.
+        leaks: images, videos or ids that train and test still share, under other texts.
+        left_out: test examples that were left out, with their groups, because training has them too.
+    """
+
+    column: str
+    score: str
+    task: Task
+    train: tuple[Example, ...]
+    test: tuple[Example, ...]
+    parts: tuple[str, ...] = ()
+    source: str = ""
+    leaks: tuple[Leak, ...] = ()
+    left_out: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of the training examples, sorted."""
+        return tuple(sorted({str(example.label) for example in self.train}))
+
+    def by_part(self) -> Iterator[tuple[str, Benchmark]]:
+        """The benchmark of each part by itself, or the one benchmark under its own name."""
+        if not self.parts:
+            yield self.column, self
+        for part in self.parts:
+            train = tuple(example for example in self.train if example.split == part)
+            test = tuple(example for example in self.test if example.split == part)
+            yield part, replace(self, train=train, test=test, parts=())
+
+
+def load_benchmark(column: str, data_root: str | Path | None = None, *, seed: int = 0) -> Benchmark:
+    """Read the benchmark that fills a column of the paper's table 1.
+
+    Args:
+        column: a name of `benchmark_columns()`.
+        data_root: the folder with one folder a benchmark; without it, the data are read from the Hub.
+        seed: of the options of multiple-choice questions, and of the part that shots are drawn from where a benchmark
+            has no training rows. Draws of shots have seeds of their own.
+
+    Returns:
+        Examples whose media have all been opened once.
+
+    Raises:
+        DataError: there is no such column, the data are not there (the message says what was looked for, and where to
+            get it), or a row of them cannot be used.
+    """
+    spec = spec_of(column)
+    source, folder = _available(spec, data_root)
+    task = load_task(spec.task)
+    train, test = _read(spec, source, folder, task, seed)
+    if spec.ways is not None:
+        classes = task.labels or {str(example.label) for example in (*train, *test)}
+        train, test = (offer(part, spec.ways, classes=classes, seed=seed) for part in (train, test))
+    train, test = ([without_options(example) for example in part] for part in (train, test))
+    test, leaks, left_out = _without_training(train, test)
+    return Benchmark(
+        column=column,
+        score=spec.columns[column],
+        task=task,
+        train=tuple(train),
+        test=tuple(test),
+        parts=tuple(sorted({str(example.split) for example in test})) if spec.by_part else (),
+        source=f"{source.name} ({folder or 'the Hub'})",
+        leaks=tuple(leaks),
+        left_out=left_out,
+    )
+
+
+@cache
+def benchmarks() -> tuple[BenchmarkSpec, ...]:
+    """The benchmarks that come with the package, by name."""
+    entries = [entry for entry in (files("savs.data") / "benchmarks").iterdir() if entry.name.endswith(".toml")]
+    specs = [
+        from_table(BenchmarkSpec, {"name": e.name.removesuffix(".toml"), **tomllib.loads(e.read_text("utf-8"))}, e.name)
+        for e in entries
+    ]
+    return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def benchmark_columns() -> tuple[str, ...]:
+    """The columns that can be loaded, by benchmark."""
+    return tuple(column for spec in benchmarks() for column in spec.columns)
+
+
+def spec_of(column: str) -> BenchmarkSpec:
+    """The benchmark behind a column.
+
+    Raises:
+        DataError: there is none.
+    """
+    for spec in benchmarks():
+        if column in spec.columns:
+            return spec
+    close = closest(column, benchmark_columns())
+    hint = f"did you mean {close!r}?" if close else f"expected one of {', '.join(benchmark_columns())}"
+    raise DataError(f"no benchmark fills a column {column!r}; {hint}")
+
+
+def _available(spec: BenchmarkSpec, data_root: str | Path | None) -> tuple[Source, Path | None]:
+    """The first source whose files are all there, and the benchmark's folder."""
+    on_hub = next((source for source in spec.sources if _is_hub(source)), None)
+    if data_root is None:
+        if on_hub is None:
+            raise DataError(
+                f"{spec.title} is not on the Hub in a form that can be read; get it from {spec.address} "
+                f"({spec.licence}) and name the folder that holds {spec.name}/ (data root)"
+            )
+        return on_hub, None
+    folder = Path(data_root).expanduser() / spec.name
+    for source in spec.sources:
+        if _is_hub(source):
+            if folder.is_dir() and next(folder.rglob("*.parquet"), None) is not None:
+                return source, folder
+        elif all(_matches(folder, pattern) for pattern in source.patterns):
+            return source, folder
+    looked_for = "; or ".join(
+        "the files of the Hub's data set (*.parquet)" if _is_hub(source) else " with ".join(source.patterns)
+        for source in spec.sources
+    )
+    or_hub = f", or leave the data root out to read {on_hub.patterns[0]} from the Hub" if on_hub else ""
+    raise DataError(
+        f"the data of {spec.title} are not in {folder}: looked for {looked_for}. Get them from {spec.address} "
+        f"({spec.licence}){or_hub}"
+    )
+
+
+def _read(
+    spec: BenchmarkSpec, source: Source, folder: Path | None, task: Task, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Training and test examples, with the place for options still in their prompts."""
+    if source.whole:
+        examples = _examples(source.whole, source, folder, task, by_part=spec.by_part is not None)
+        if not source.train_splits:
+            return split(examples, spec.held_out / 100, seed)
+        train = [example for example in examples if example.split in source.train_splits]
+        tested = source.test_splits or {example.split for example in examples} - set(source.train_splits)
+        return train, [example for example in examples if example.split in tested]
+    train, test = (
+        _examples(patterns, source, folder, task, by_part=spec.by_part is not None)
+        for patterns in (source.train, source.test)
+    )
+    return train, test
+
+
+def _examples(
+    patterns: Sequence[str], source: Source, folder: Path | None, task: Task, *, by_part: bool
+) -> list[Example]:
+    examples: list[Example] = []
+    for pattern in patterns:
+        for rows, place in _rows_of(pattern, folder):
+            root = None if folder is None or _is_hub(source) else _media_root(source, folder)
+            read = read_rows(rows, task, folder=place.parent if place else None, image_root=root, require_labels=True)
+            if by_part and place is not None:
+                read = [e if e.split is not None else replace(e, split=place.stem) for e in read]
+            examples += read
+    return with_unique_ids(examples)
+
+
+def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | BadRow], Path | None]]:
+    hub = HubName.parse(pattern) if pattern.startswith("hf://") else None
+    if hub is not None:
+        yield list(hub_rows(hub if folder is None else replace(hub, name=str(folder)), None)), None
+    elif folder is not None:
+        for path in _matches(folder, pattern):
+            yield list(folder_rows(path) if path.is_dir() else file_rows(path)), path
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern)) if folder.is_dir() else []
+
+
+def _media_root(source: Source, folder: Path) -> Path:
+    return next((folder / name for name in source.media if (folder / name).is_dir()), folder)
+
+
+def _is_hub(source: Source) -> bool:
+    return all(pattern.startswith("hf://") for pattern in source.patterns)
+
+
+def _without_training(train: Sequence[Example], test: Sequence[Example]) -> tuple[list[Example], list[Leak], int]:
+    """The test examples without those that training has too, and without the groups these belong to."""
+    leaks = check_leaks(train, test)
+    seen = {leak.test.id for leak in leaks if leak.kind == "example"}
+    groups = {leak.test.group for leak in leaks if leak.kind == "example"} - {None}
+    kept = [example for example in test if example.id not in seen and example.group not in groups]
+    ids = {example.id for example in kept}
+    return kept, [leak for leak in leaks if leak.test.id in ids], len(test) - len(kept)
