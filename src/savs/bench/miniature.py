@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import count
 
 import numpy as np
-from PIL import Image
 
+from savs.data.choices import OPTIONS_MARK, offer
 from savs.data.example import Example
 from savs.data.tasks import Fields, Task
 from savs.demo import scenes
@@ -32,7 +32,6 @@ from savs.demo.tasks import (
 )
 
 _YES_NO = {True: "yes", False: "no"}
-_OPTIONS = "\nA. {a}, B. {b}, C. {c}, D. {d}. Write down the one that fits."
 
 SAFETY = Task(
     name="forbidden object",
@@ -58,13 +57,13 @@ ADVERSARIAL_QUESTIONS = Task(
 )
 SURFACES = Task(
     name="surfaces",
-    template=f"Stamps are filed by size and pattern. Which file does this one go to?{_OPTIONS}",
+    template=f"Stamps are filed by size and pattern. Which file does this one go to?{OPTIONS_MARK}",
     labels=tuple(sorted(f"{size} {texture}" for size in scenes.SIZES for texture in TEXTURES)),
     description="Size and texture of one object, four options.",
 )
 FORMS = Task(
     name="forms",
-    template=f"A keeper sorts his collection by form. Under which form does this go?{_OPTIONS}",
+    template=f"A keeper sorts his collection by form. Under which form does this go?{OPTIONS_MARK}",
     labels=tuple(sorted(SHAPES)),
     description="The shape of one object, four options.",
 )
@@ -78,14 +77,14 @@ COMBINATIONS = Task(
 FOUR_DIGITS = replace(
     DIGITS,
     name="digits, four options",
-    template=f"A person wrote one figure by hand. Which figure is it?{_OPTIONS}",
+    template=f"A person wrote one figure by hand. Which figure is it?{OPTIONS_MARK}",
     answers={},
     description="Handwritten digits of scikit-learn, four options.",
 )
 _NAME_OF = dict(zip(SHAPES, sorted(INVENTED_NAMES), strict=False))
 SPECIES = Task(
     name="species",
-    template=f"Those who live here know every kind by its name. Which name is right?{_OPTIONS}",
+    template=f"Those who live here know every kind by its name. Which name is right?{OPTIONS_MARK}",
     labels=tuple(sorted(_NAME_OF.values())),
     description="Ten made-up names for ten shapes, four options.",
 )
@@ -102,7 +101,9 @@ def draw_column(name: str, *, seed: int = 0) -> DemoTask:
     rng = np.random.default_rng([seed, 1000 + sorted(_DRAWN).index(name)])
     task, draw = _DRAWN[name]
     if name != "blink":
-        return collect(task, draw(task, rng))
+        drawn = collect(task, draw(task, rng))
+        four = [offer(part, 4, classes=drawn.classes, seed=seed) for part in (drawn.pool, drawn.test)]
+        return replace(drawn, pool=tuple(four[0]), test=tuple(four[1])) if OPTIONS_MARK in task.template else drawn
     each = TEST_EXAMPLES // len(_COMPARISONS)
     parts = [collect(task, _visual_comparison(task, rng, part), test_examples=each) for part in _COMPARISONS]
     return replace(parts[0], pool=sum((p.pool for p in parts), ()), test=sum((p.test for p in parts), ()))
@@ -184,29 +185,14 @@ def _single(
             scene = scenes.sample_scene(rng, n_objects=1, held_out=held_out)
             label = name_of(scene.objects[0])
             if label in (task.labels or ()):
-                yield _asked(task, next(numbers), [scenes.render(scene)], label, rng)
+                yield make_example(task, next(numbers), [scenes.render(scene)], label)
 
     return draw
 
 
 def _digits(task: Task, rng: np.random.Generator) -> Iterator[Example]:
     for number, example in enumerate(drawn_examples(DIGITS.name, rng)):
-        yield replace(_asked(task, number, [], str(example.label), rng), media=example.media)
-
-
-def _options(task: Task, label: str, rng: np.random.Generator) -> tuple[str, ...] | None:
-    """Four options in random order, the right one among them, where the template has places for them."""
-    if "a" not in task.columns:
-        return None
-    wrong = [name for name in task.labels or () if name != label]
-    four = [label, *(wrong[i] for i in rng.choice(len(wrong), size=3, replace=False))]
-    return tuple(four[i] for i in rng.permutation(4))
-
-
-def _asked(task: Task, number: int, images: list[Image.Image], label: str, rng: np.random.Generator) -> Example:
-    choices = _options(task, label, rng)
-    columns = dict(zip("abcd", choices or (), strict=False))
-    return make_example(task, number, images, label, choices=choices, **columns)
+        yield replace(make_example(task, number, [], str(example.label)), media=example.media)
 
 
 _FROM_THE_DEMO = {

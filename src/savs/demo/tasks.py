@@ -162,7 +162,6 @@ def make_example(
     *,
     group: int | None = None,
     split: str | None = None,
-    choices: tuple[str, ...] | None = None,
     **columns: str,
 ) -> Example:
     """Example `number` of a task, `columns` filling its template."""
@@ -173,7 +172,6 @@ def make_example(
         label=label,
         group=None if group is None else f"{task.name}-{group:04d}",
         split=split,
-        choices=choices,
     )
 
 

@@ -1,0 +1,144 @@
+"""Cells on disk: what one method answered to one data set with one draw of the shots. A finished cell is kept for good.
+
+A cell is one file of JSON lines: what decided it and what it cost, then one answer a line. It gets its name when it is
+whole, and the name holds a digest of everything that decides the answers, so another setting is another cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.errors import DataError
+from savs.prediction import Prediction
+
+FORMAT = 1
+_COST = ("seconds", "forwards", "peak_bytes", "reading")
+
+
+@dataclass(frozen=True)
+class CellKey:
+    """Everything that decides what a cell holds.
+
+    Attributes:
+        column: the data set.
+        data: digest of the examples, those to draw shots from and those to answer.
+        backbone: fingerprint of the model's spec.
+        method: the method's name.
+        settings: what it was set to, where that is not told by its name.
+        shots: labelled examples a class; None where the method looks at none.
+        seed: of the draw; None where the method looks at no shots.
+    """
+
+    column: str
+    data: str
+    backbone: str
+    method: str
+    settings: Mapping[str, Any]
+    shots: int | None
+    seed: int | None
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell.
+
+    Attributes:
+        key: what decided it.
+        answers: one a test example, in the order of the test set; without votes.
+        seconds: that it took.
+        forwards: sequences that went through the decoder for it alone.
+        peak_bytes: the most memory in use.
+        reading: seconds and forwards of the reading of heads that this cell shares with others of its column; None
+            where it needs none.
+        made: by which versions, and with what.
+    """
+
+    key: CellKey
+    answers: tuple[Prediction, ...]
+    seconds: float
+    forwards: int | None = None
+    peak_bytes: int | None = None
+    reading: Mapping[str, float | None] | None = None
+    made: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The finished cells under one folder."""
+
+    folder: Path
+
+    def path(self, key: CellKey) -> Path:
+        """Where a cell lies once it is finished."""
+        return self.folder / _plain(key.column) / f"{_plain(key.method)}-{key.digest()}.jsonl"
+
+    def find(self, key: CellKey) -> Cell | None:
+        """The finished cell of that key, if there is one.
+
+        Raises:
+            DataError: its file is damaged.
+        """
+        path = self.path(key)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return None
+        try:
+            head, *answers = (json.loads(line) for line in lines)
+            if head["format"] != FORMAT or head["key"] != asdict(key) or head["answers"] != len(answers):
+                raise ValueError("its first line does not fit what it should hold")
+            read = tuple(Prediction(a["id"], a["label"], a["probabilities"], {}) for a in answers)
+            cost = {name: head[name] for name in _COST}
+            return Cell(key, read, **cost, made=head["made"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"is damaged ({error}); delete it to have it made again", location=str(path)) from error
+
+    def keep(self, cell: Cell) -> Path:
+        """Write a finished cell, whole or not at all."""
+        path = self.path(cell.key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = {
+            "format": FORMAT,
+            "key": asdict(cell.key),
+            "answers": len(cell.answers),
+            **{name: getattr(cell, name) for name in _COST},
+            "made": cell.made,
+        }
+        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in (head, *_lines(cell))))
+        return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that gets its name when it is on disk to its end."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _lines(cell: Cell) -> Sequence[dict[str, Any]]:
+    return [
+        {"id": a.id, "label": a.label, "probabilities": {name: round(p, 6) for name, p in a.probabilities.items()}}
+        for a in cell.answers
+    ]
+
+
+def _plain(name: str) -> str:
+    """A name as part of a path."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

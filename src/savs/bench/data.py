@@ -1,0 +1,104 @@
+"""The data of a column: examples to draw shots from and examples to answer, drawn or loaded. Knows no method."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from savs.bench.columns import Column
+from savs.bench.miniature import draw_column
+from savs.data.example import Example, Media
+from savs.data.media import content_key
+from savs.data.sampling import check_leaks
+from savs.data.tasks import Task
+
+
+@dataclass(frozen=True)
+class ColumnData:
+    """What a column is measured on.
+
+    Attributes:
+        column: which data set.
+        task: how it is asked.
+        pool: labelled examples to draw shots from.
+        test: labelled examples to answer.
+        notes: what a reader must know about the data, a sentence each.
+    """
+
+    column: Column
+    task: Task
+    pool: tuple[Example, ...]
+    test: tuple[Example, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str | None, ...]:
+        """The subtasks that are fitted each by itself; just None where there are none."""
+        if not self.column.by_part:
+            return (None,)
+        return tuple(sorted({str(example.split) for example in self.test}))
+
+    def of_part(self, part: str | None) -> ColumnData:
+        """The examples of one subtask."""
+        if part is None:
+            return self
+        pool, test = (tuple(e for e in examples if e.split == part) for examples in (self.pool, self.test))
+        return replace(self, pool=pool, test=test)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, sorted."""
+        return tuple(sorted({str(example.label) for example in (*self.pool, *self.test)}))
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change with any example. Files are known by name and size."""
+        lines = (_identity(example) for example in (*self.pool, *self.test))
+        return hashlib.sha256("\n".join([str(len(self.pool)), *lines]).encode()).hexdigest()[:16]
+
+
+def drawn(column: Column, *, seed: int = 0, max_test: int | None = None) -> ColumnData:
+    """The column in miniature."""
+    data = draw_column(column.name, seed=seed)
+    return with_leaks_noted(shortened(ColumnData(column, data.task, data.pool, data.test), max_test))
+
+
+def shortened(data: ColumnData, max_test: int | None) -> ColumnData:
+    """The data with at most so many test examples of each subtask, whole groups, spread evenly over the test set."""
+    if max_test is None:
+        return data
+    chosen: list[Example] = []
+    for part in data.parts:
+        units: dict[str, list[Example]] = {}
+        for example in data.of_part(part).test:
+            units.setdefault(example.group or f"alone: {example.id}", []).append(example)
+        size = max(len(unit) for unit in units.values())
+        wanted = max(1, max_test // len(data.parts) // size)
+        step = max(1.0, len(units) / wanted)
+        kept = [list(units.values())[int(i * step)] for i in range(min(wanted, len(units)))]
+        chosen += [example for unit in kept for example in unit]
+    return replace(data, test=tuple(chosen))
+
+
+def with_leaks_noted(data: ColumnData) -> ColumnData:
+    """The data with a note where test examples stand among those that shots are drawn from."""
+    leaks = check_leaks(data.pool, data.test)
+    if not leaks:
+        return data
+    kinds = {kind: sum(leak.kind == kind for leak in leaks) for kind in ("example", "media", "id")}
+    told = ", ".join(f"{count} by {kind}" for kind, count in kinds.items() if count)
+    note = f"{len(leaks)} of {len(data.test)} test examples leak from the training part ({told})"
+    return replace(data, notes=(*data.notes, note))
+
+
+def _identity(example: Example) -> str:
+    media = [_media_identity(media) for media in example.media]
+    return json.dumps([example.id, example.text, media, example.label, example.group, example.choices, example.split])
+
+
+def _media_identity(media: Media) -> Sequence[str | int]:
+    if isinstance(media.source, Path):
+        return media.source.name, media.source.stat().st_size
+    return (content_key(media),)

@@ -1,0 +1,135 @@
+"""From answers to numbers: the scores of a column, their intervals over draws and examples, and paired differences.
+
+Knows examples and labels: no method, no model and no file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.baselines.zero_shot import UNMATCHED
+from savs.bench.data import ColumnData
+from savs.grouping import group_rows, two_by_two
+from savs.intervals import Interval, draws_interval, mcnemar, paired_difference
+from savs.prediction import Prediction
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """What the answers of one row won, draw by draw.
+
+    Attributes:
+        won: `[n_draws, n_units]` by score: 1 or 0 for each example or pair, or the share of its points for a group.
+        parts: `[n_units]` the subtask of each unit, where scores are averaged over subtasks.
+        unmatched: share of the answers that name no class.
+    """
+
+    won: Mapping[str, FloatArray]
+    parts: tuple[str, ...] | None
+    unmatched: float
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far the row that others are measured against is ahead of another.
+
+    Attributes:
+        by: the difference, paired over the draws that both have and over examples, pairs or groups.
+        p_value: McNemar's, of the first draw alone, since draws share their test examples.
+    """
+
+    by: Interval
+    p_value: float
+
+
+def points(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> Points:
+    """What each draw's answers won, by the scores of the column.
+
+    Args:
+        data: with the test examples.
+        draws: the answers of each draw, in the order of the test examples.
+    """
+    truth = np.array([str(example.label) for example in data.test])
+    said = np.array([[answer.label for answer in answers] for answers in draws])
+    right = said == truth
+    return Points(
+        won=_won(data, right),
+        parts=tuple(str(example.split) for example in data.test) if data.column.by_part else None,
+        unmatched=float((said == UNMATCHED).mean()),
+    )
+
+
+def interval(points: Points, score: str, *, seed: int = 0) -> Interval:
+    """The score with its interval over draws and examples."""
+    return draws_interval(points.won[score], parts=points.parts, seed=seed)
+
+
+def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
+    """How far `first` is ahead of `other` on the draws that both have; a row without draws is paired with each."""
+    a, b = first.won[score], other.won[score]
+    if 1 not in (len(a), len(b)):
+        common = min(len(a), len(b))
+        a, b = a[:common], b[:common]
+    return Lead(paired_difference(a, b, parts=first.parts, seed=seed), mcnemar(a[0] == 1, b[0] == 1))
+
+
+def majority(data: ColumnData) -> dict[str, float]:
+    """The scores of always giving the commonest label of the test examples, of each subtask."""
+    truth = [str(example.label) for example in data.test]
+    commonest = {}
+    for part in data.parts:
+        counts = Counter(str(example.label) for example in data.of_part(part).test)
+        commonest[part] = min(counts, key=lambda label: (-counts[label], label))
+    said = [commonest[example.split if data.column.by_part else None] for example in data.test]
+    right = np.array([[a == b for a, b in zip(said, truth, strict=True)]])
+    parts = tuple(str(example.split) for example in data.test) if data.column.by_part else None
+    return {score: _mean(won, parts) for score, won in _won(data, right).items()}
+
+
+def chance(data: ColumnData) -> dict[str, float]:
+    """The scores to be expected of guessing evenly among the classes, or among the choices that an example offers."""
+    of_part = {}
+    for part in data.parts:
+        classes = data.of_part(part).classes
+        offered = [len([c for c in e.choices or () if c in classes]) or len(classes) for e in data.of_part(part).test]
+        of_part[part] = float(np.mean([1 / n for n in offered]))
+    once = float(np.mean(list(of_part.values())))
+    powers = {"accuracy": 1, "pair": 2, "question": 2, "image": 2, "group": 4}
+    return {score: once ** powers[score] for score in data.column.scores}
+
+
+def _won(data: ColumnData, right: NDArray[np.bool_]) -> dict[str, FloatArray]:
+    metric = data.column.metric
+    if metric == "pairs":
+        rows = group_rows(data.test)
+        return {"pair": np.stack([right[:, of].all(axis=1) for of in rows.values()], axis=1).astype(np.float64)}
+    if metric == "groups":
+        tables = np.array(
+            [
+                [
+                    two_by_two(group, [data.test[row] for row in of], draw[of])
+                    for group, of in group_rows(data.test).items()
+                ]
+                for draw in right
+            ]
+        )  # [n_draws, n_groups, 2 images, 2 questions]
+        return {
+            "question": tables.all(axis=2).mean(axis=2),
+            "image": tables.all(axis=3).mean(axis=2),
+            "group": tables.all(axis=(2, 3)).astype(np.float64),
+        }
+    return {"accuracy": right.astype(np.float64)}
+
+
+def _mean(won: FloatArray, parts: Sequence[str] | None) -> float:
+    if parts is None:
+        return float(won.mean())
+    names = np.array(parts)
+    return float(np.mean([won[:, names == part].mean() for part in sorted(set(parts))]))
