@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from savs.backbones.base import Backbone
+from savs.backbones.tuning import Tuning
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
 from savs.baselines.in_context import InContext
+from savs.baselines.lora import LoRA
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Unavailable
 from savs.baselines.task_vectors import Search, TaskVectors
@@ -28,12 +30,14 @@ class Resources:
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
         search: how long MTV looks for heads.
+        tuning: how LoRA trains.
     """
 
     backbone: Backbone | None = None
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
     search: Search = field(default_factory=Search)
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 Factory = Callable[[Resources], Method]
@@ -100,6 +104,7 @@ METHODS: Mapping[str, Factory] = {
     **_both("zero-shot", lambda _, backbone, form, row: ZeroShot(backbone, form, name=row)),
     **_both("icl", lambda _, backbone, form, row: InContext(backbone, form, name=row)),
     **_both("mtv", lambda resources, backbone, form, row: TaskVectors(backbone, form, resources.search, row)),
+    **_both("lora", lambda resources, backbone, form, row: LoRA(backbone, form, resources.tuning, row)),
     **{name: _preset(name) for name in PRESETS},
     "transferred-heads": _transferred("transferred-heads"),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
