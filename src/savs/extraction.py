@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones.base import Backbone, BackboneSpec, Progress
+from savs.backbones.base import Backbone, Progress
 from savs.data.example import Example
 from savs.data.keys import example_keys
 from savs.errors import DataError
-from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
+from savs.features import FloatArray, HeadFeatures, HeadId
 from savs.store import ActivationStore, StoredFeatures, check_vacant, is_store
 from savs.store.manifest import StoreDtype
 
@@ -134,10 +134,14 @@ class StoredBackbone:
 
     Attributes:
         store: what it reads, and adds to.
+        spec: of the backbone, as the store has it until it is loaded.
+        layout: of the backbone.
     """
 
     def __init__(self, store: ActivationStore, load: Callable[[], Backbone]) -> None:
         self.store = store
+        self.spec = store.spec
+        self.layout = store.layout
         self._load = load
         self._loaded: Backbone | None = None
 
@@ -158,9 +162,8 @@ class StoredBackbone:
             return cls(ActivationStore.open(folder), load)
         check_vacant(Path(folder))
         backbone = load()
-        made = cls(
-            ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout, dtype=dtype), lambda: backbone
-        )
+        store = ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout, dtype=dtype)
+        made = cls(store, lambda: backbone)
         made._loaded = backbone
         return made
 
@@ -168,14 +171,9 @@ class StoredBackbone:
         return f"StoredBackbone({self.store!r})"
 
     @property
-    def spec(self) -> BackboneSpec:
-        """Of the backbone, as the store has it until it is loaded."""
-        return self.store.spec if self._loaded is None else self._loaded.spec
-
-    @property
-    def layout(self) -> HeadLayout:
-        """Of the backbone."""
-        return self.store.layout
+    def loaded(self) -> bool:
+        """Whether the backbone has been needed."""
+        return self._loaded is not None
 
     @property
     def backbone(self) -> Backbone:
@@ -187,7 +185,7 @@ class StoredBackbone:
         if self._loaded is None:
             loaded = self._load()
             self.store.check(loaded.spec, loaded.layout)
-            self._loaded = loaded
+            self._loaded, self.spec = loaded, loaded.spec
         return self._loaded
 
     def features(

@@ -17,6 +17,7 @@ from sklearn.base import clone
 
 import savs
 from savs.backbones.base import Backbone, BackboneSpec, Progress
+from savs.backbones.reopen import reopen
 from savs.card import render_card
 from savs.classifier_folder import (
     CONFIG_FILE,
@@ -203,22 +204,7 @@ class SAVModel:
             BackboneError: it cannot be loaded.
             SpecMismatchError: what was loaded is not what the classifier was fitted on.
         """
-        from savs.backbones.huggingface import load_backbone
-
-        spec = self.spec
-        place = location or spec.location or spec.model
-        local = place == "demo" or Path(place).expanduser().exists()
-        backbone = load_backbone(
-            place,
-            revision=None if local else spec.revision,
-            dtype=spec.dtype,
-            device=device,
-            attention=spec.attention,
-            min_pixels=spec.min_pixels,
-            max_pixels=spec.max_pixels,
-            video_frames=spec.video_frames,
-            attention_modules=spec.attention_modules,
-        )
+        backbone = reopen(self.spec, location, device=device)
         self.attach(backbone)
         return backbone
 

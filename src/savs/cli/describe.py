@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +11,38 @@ import typer
 from savs.cli import options as opt
 from savs.cli.console import show, write_json, write_line
 from savs.cli.reading import open_classifier
+from savs.cli.stores import inspect_store
+from savs.errors import StoreError
 
 
-def inspect(classifier: opt.Classifier, as_json: opt.AsJson = False) -> None:
-    """Show what a classifier is: its backbone, prompt and classes, and where its heads lie. Loads no model."""
-    model = open_classifier(classifier)
+def inspect(
+    what: Annotated[
+        str,
+        typer.Argument(help="A classifier: a folder that `savs fit` wrote, or a Hub id. Or a store that `savs extract` "
+                       "filled.", show_default=False)
+    ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Of a store: read every byte again, and name damaged shards.")
+    ] = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(help="Of a store: also write its features as Parquet.", metavar="FILE", show_default=False,
+                     rich_help_panel=opt.OUTPUT),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.AsJson = False,
+) -> None:  # fmt: skip
+    """Show what a classifier is, and where its heads lie, or what a store of features holds. Loads no model."""
+    from savs.store import is_store
+
+    if is_store(what):
+        inspect_store(Path(what), verify=verify, parquet=parquet, overwrite=overwrite, as_json=as_json)
+        return
+    if verify or parquet is not None:
+        raise StoreError(
+            "holds no store; --verify and --parquet are for a folder that savs extract wrote", location=what
+        )
+    model = open_classifier(what)
     scores = {head: float(score) for head, score in zip(model.layout.heads, model.head_scores, strict=True)}
     if as_json:
         write_json(

@@ -42,6 +42,7 @@ def evaluate(
     fail_on_leak: opt.FailOnLeak = False,
     image_root: opt.ImageRoot = None,
     skip_bad: opt.SkipBad = False,
+    store: opt.Store = None,
     model: opt.Location = None,
     device: opt.Device = None,
     batch_size: opt.BatchSize = None,
@@ -57,6 +58,8 @@ def evaluate(
 
     A test example that is among the shots is warned of: a classifier knows its shots by their digests.
     """
+    from savs.extraction import StoredBackbone
+
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
         check_output(bad_rows_path(output), overwrite=overwrite)
@@ -65,7 +68,9 @@ def evaluate(
     _check_scorable(fitted, examples, positive)
     leaks = _leaks(fitted, examples, train, image_root)
     warn_of_leaks(leaks or ())
-    backbone = attach_backbone(fitted, model, device)
+    backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
+    if zero_shot and isinstance(backbone, StoredBackbone):
+        backbone = backbone.backbone
 
     from savs.baselines.zero_shot import UNMATCHED
     from savs.comparison import compare

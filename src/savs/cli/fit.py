@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from savs.cli import options as opt
-from savs.cli.console import note, quiet_loading, show, waiting, warn, working, write_json
+from savs.cli.console import note, show, warn, working, write_json
 from savs.cli.files import bad_rows_path, check_output, record_bad_rows
 from savs.cli.reading import leaks_to_json, read, warn_of_leaks
+from savs.cli.stores import loader, open_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +29,12 @@ _FEW, _UNBALANCED = 5, 4
 
 def fit(
     data: opt.Source,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Backbone: a Hub id, a folder, a GGUF file, or demo.", show_default=False),
-    ],
+    *,
+    model: opt.ModelOrStores = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the classifier.", show_default=False, metavar="DIR")
     ],
-    task: Annotated[
-        str | None,
-        typer.Option(help="A task's name (see `savs tasks`) or a task file.", show_default="told by the columns",
-                     rich_help_panel=opt.DATA),
-    ] = None,
+    task: opt.TaskName = None,
     shots: Annotated[
         int | None,
         typer.Option(min=1, help="Examples of each class to draw.", show_default="all", rich_help_panel=opt.DATA,
@@ -62,26 +57,14 @@ def fit(
         typer.Option("--k", min=1, help="Heads to keep.", show_default="20; calm keeps all", rich_help_panel=opt.RULE,
                      metavar="N"),
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit on the Hub.", rich_help_panel=opt.MODEL)
-    ] = None,
-    dtype: Annotated[
-        opt.Dtype | None, typer.Option(help="Precision.", show_default="what the device computes in natively",
-                                       rich_help_panel=opt.MODEL)
-    ] = None,
+    store: opt.Store = None,
+    revision: opt.Revision = None,
+    dtype: opt.ModelDtype = None,
     device: opt.Device = None,
     batch_size: opt.BatchSize = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Pixel budget of an image (Qwen2-VL and the like).",
-                                 rich_help_panel=opt.MODEL, metavar="N")
-    ] = None,
-    video_frames: Annotated[
-        int, typer.Option(min=1, help="Frames taken of each video.", rich_help_panel=opt.MODEL, metavar="N")
-    ] = 8,
-    attention_modules: Annotated[
-        str, typer.Option(help="Regular expression over module paths, for a model whose heads are not found.",
-                          rich_help_panel=opt.MODEL, show_default=False, metavar="REGEX")
-    ] = "",
+    max_pixels: opt.MaxPixels = None,
+    video_frames: opt.VideoFrames = None,
+    attention_modules: opt.AttentionModules = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.AsJson = False,
 ) -> None:  # fmt: skip
@@ -94,6 +77,10 @@ def fit(
     from savs.data.sampling import check_leaks, sample_shots, unknown_labels
 
     check_free(output, overwrite=overwrite)
+    load = loader(store, model, device=device, **opt.given(
+        revision=revision, dtype=dtype, max_pixels=max_pixels, video_frames=video_frames,
+        attention_modules=attention_modules,
+    ))  # fmt: skip
     if skip_bad:
         check_output(bad_rows_path(output), overwrite=overwrite)
     asked = detect_task(data, task)
@@ -114,19 +101,7 @@ def fit(
     rule = SAVClassifier.from_preset(preset, **({} if k is None else {"k": k}))
     check_shots(examples, rule)
     _comment(examples)
-    with waiting(f"loading {model}"):
-        from savs.backbones.huggingface import load_backbone
-
-        quiet_loading()
-        backbone = load_backbone(
-            model,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            max_pixels=max_pixels,
-            video_frames=video_frames,
-            attention_modules=attention_modules,
-        )
+    backbone = load() if store is None else open_stored(store, load, examples)
     with working(f"reading the heads of {backbone.spec.model}") as progress:
         fitted = SAVModel.fit(backbone, examples, task=asked, classifier=rule, batch_size=batch_size, progress=progress)
     fitted.save_pretrained(output, overwrite=overwrite)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,38 @@ Device = Annotated[
                  show_default="the fastest there is", rich_help_panel=MODEL, metavar="NAME"),
 ]  # fmt: skip
 Dtype = Literal["float32", "bfloat16", "float16"]
+ModelOrStores = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Backbone: a Hub id, a folder, or demo.", show_default="the store's"),
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.", rich_help_panel=MODEL)]
+ModelDtype = Annotated[
+    Dtype | None,
+    typer.Option(help="Precision.", show_default="what the device computes in natively", rich_help_panel=MODEL),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, help="Pixel budget of an image (Qwen2-VL and the like).", rich_help_panel=MODEL, metavar="N"),
+]
+VideoFrames = Annotated[
+    int | None,
+    typer.Option(min=1, help="Frames taken of each video.", show_default="8", rich_help_panel=MODEL, metavar="N"),
+]
+AttentionModules = Annotated[
+    str | None,
+    typer.Option(help="Regular expression over module paths, for a model whose heads are not found.",
+                 rich_help_panel=MODEL, show_default=False, metavar="REGEX"),
+]  # fmt: skip
+TaskName = Annotated[
+    str | None,
+    typer.Option("--task", help="A task's name (see `savs tasks`) or a task file.", show_default="told by the columns",
+                 rich_help_panel=DATA),
+]  # fmt: skip
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of features (see `savs extract`): what it holds is not run, what it lacks is "
+                 "added.", rich_help_panel=MODEL, metavar="STORE"),
+]  # fmt: skip
 Location = Annotated[
     str | None,
     typer.Option("--model", help="Where the backbone is now, if not where it was at fit time.",
@@ -47,3 +79,8 @@ FailOnLeak = Annotated[
     bool,
     typer.Option("--fail-on-leak", help="Exit with 1 when a test example is among the shots.", rich_help_panel=DATA),
 ]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Those options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

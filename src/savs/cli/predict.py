@@ -26,6 +26,7 @@ def predict(
         typer.Option("--output", "-o", help="File for the JSON lines.", show_default="stdout", metavar="FILE",
                      rich_help_panel=opt.OUTPUT),
     ] = None,
+    store: opt.Store = None,
     model: opt.Location = None,
     device: opt.Device = None,
     batch_size: opt.BatchSize = None,
@@ -37,17 +38,19 @@ def predict(
 
     Lines come as the work proceeds. The probabilities are shares of the heads' votes and are not calibrated.
     """
+    from savs.extraction import COMMIT_EVERY
+
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
         check_output(bad_rows_path(output), overwrite=overwrite)
     fitted = open_classifier(classifier)
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=False)
-    backbone = attach_backbone(fitted, model, device)
+    backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
 
     # Lines on the terminal are progress enough, and a bar among them would tear them apart.
     silent = output is None and sys.stdout.isatty()
     with json_lines(output) as write, working(f"asking {backbone.spec.model}", silent=silent) as progress:
-        step = _BATCHES_AT_A_TIME * (batch_size or _USUAL_BATCH)
+        step = COMMIT_EVERY if store else _BATCHES_AT_A_TIME * (batch_size or _USUAL_BATCH)
         for start in range(0, len(examples), step):
             part = examples[start : start + step]
             for prediction in fitted.predict(part, batch_size=batch_size):

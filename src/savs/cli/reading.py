@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.cli.console import quiet_loading, waiting, warn
+from savs.cli.console import waiting, warn
+from savs.cli.stores import open_stored, reopened
 
 if TYPE_CHECKING:
     from savs.backbones.base import Backbone
@@ -46,11 +47,15 @@ def open_classifier(location: str) -> SAVModel:
     return SAVModel.from_pretrained(location)
 
 
-def attach_backbone(model: SAVModel, location: str | None, device: str | None) -> Backbone:
-    """Load the backbone of a saved classifier."""
-    with waiting(f"loading {location or model.spec.location or model.spec.model}"):
-        quiet_loading()
-        return model.load_backbone(location, device=device)
+def attach_backbone(
+    model: SAVModel, location: str | None, device: str | None, *, store: Path | None = None, asked: Sequence[Example]
+) -> Backbone:
+    """Load the backbone of a saved classifier, or, with a store, only if it is needed for what will be asked."""
+
+    def load() -> Backbone:
+        return reopened(model.spec, location, device)
+
+    return model.attach(load() if store is None else open_stored(store, load, asked)).backbone
 
 
 def warn_of_leaks(leaks: Sequence[Leak]) -> None:
