@@ -62,3 +62,35 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
 def grey() -> Callable[[Image.Image], int]:
     """The mean level of an image, to tell the frames of a video apart."""
     return lambda image: round(float(np.asarray(image.convert("L")).mean()))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root; whatever `datasets` keeps stays beside it."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def snapshot(root: Path) -> Callable[..., None]:
+    """Write a data set as a snapshot of the Hub's: parquet files under `data/`, or under a configuration's name."""
+    datasets = pytest.importorskip("datasets")
+
+    def write(name, features, *, config="data", **splits):
+        for split, rows in splits.items():
+            folder = root / name / config
+            folder.mkdir(parents=True, exist_ok=True)
+            data = datasets.Dataset.from_list(rows, features=datasets.Features(features))
+            data.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+    return write
+
+
+@pytest.fixture
+def picture(draw: Callable[..., Path]) -> Callable[[int], dict[str, bytes | str]]:
+    """The bytes of an image of its own for every number."""
+    return lambda number: {"bytes": draw(f"pictures/{number}.png", seed=number).read_bytes(), "path": f"{number}.png"}

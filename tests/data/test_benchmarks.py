@@ -5,47 +5,30 @@ import json
 import pytest
 
 from savs.data.benchmarks import benchmark_columns, benchmarks, load_benchmark
+from savs.data.tasks import load_task
 from savs.errors import DataError
 
 datasets = pytest.importorskip("datasets")
-PETS = ["abyssinian", "american_bulldog", "beagle", "great_pyrenees", "pug", "sphynx"]
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    """An empty data root; whatever `datasets` keeps stays beside it."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
-    folder = tmp_path / "root"
-    folder.mkdir()
-    return folder
+def test_every_column_of_the_paper_and_two_more_have_a_benchmark():
+    paper = (
+        "mhalubench vlguard blink vizwiz naturalbench_text naturalbench_image naturalbench_group "
+        "naturalbench_ret_text naturalbench_ret_image naturalbench_ret_group sugarcrepe eurosat pets imagenet flowers cub"
+    )
+    assert sorted(benchmark_columns()) == sorted([*paper.split(), "camerabench", "rewardbench"])
+    with pytest.raises(DataError, match=r"no benchmark fills a column 'vizwitz'; did you mean 'vizwiz'\?"):
+        load_benchmark("vizwitz")
 
 
-@pytest.fixture
-def hub(root):
-    """Write a data set as a snapshot of the Hub's: parquet files under `data/`, or under a configuration's name."""
-
-    def write(name, features, *, config="data", **splits):
-        for split, rows in splits.items():
-            folder = root / name / config
-            folder.mkdir(parents=True, exist_ok=True)
-            data = datasets.Dataset.from_list(rows, features=datasets.Features(features))
-            data.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-
-    return write
-
-
-@pytest.fixture
-def picture(draw):
-    """The bytes of an image of its own for every number."""
-    return lambda number: {"bytes": draw(f"pictures/{number}.png", seed=number).read_bytes(), "path": f"{number}.png"}
-
-
-def test_every_column_of_the_paper_has_a_benchmark():
-    assert set(benchmark_columns()) >= {
-        "pets", "eurosat", "sugarcrepe", "naturalbench_text", "naturalbench_image", "naturalbench_group",
-        "naturalbench_ret_text", "naturalbench_ret_image", "naturalbench_ret_group",
-    }  # fmt: skip
+@pytest.mark.parametrize("spec", benchmarks(), ids=lambda spec: spec.name)
+def test_every_spec_makes_sense(spec):
+    scores = {"accuracy": {"accuracy", "mean_of_parts"}, "pairs": {"pairs"}, "groups": {"question", "image", "group"}}
+    assert set(spec.columns.values()) <= scores.get(load_task(spec.task).metric, {"average_precision"})
+    for source in spec.sources:
+        assert bool(source.whole) != bool(source.train and source.test)
+        assert source.whole or not source.train_splits
+    assert len({source.name for source in spec.sources}) == len(spec.sources)
 
 
 @pytest.mark.parametrize("spec", benchmarks(), ids=lambda spec: spec.name)
@@ -56,75 +39,6 @@ def test_missing_data_are_told_with_what_was_looked_for_and_where_to_get_them(sp
         assert str(root / spec.name) in str(caught.value)
         assert spec.address in str(caught.value)
         assert spec.licence in str(caught.value)
-
-
-def test_pets_from_the_hub(hub, root, picture):
-    features = {
-        "image": datasets.Image(),
-        "label": datasets.ClassLabel(names=PETS),
-        "image_id": datasets.Value("string"),
-        "label_cat_dog": datasets.ClassLabel(names=["cat", "dog"]),
-    }
-    rows = [
-        {"image": picture(i), "label": i % 6, "image_id": f"{PETS[i % 6]}_{i}", "label_cat_dog": 0} for i in range(24)
-    ]
-    hub("pets", features, train=rows[:12], test=rows[12:])
-    loaded = load_benchmark("pets", root)
-    assert [example.label for example in loaded.test[:3]] == ["abyssinian", "american bulldog", "beagle"]
-    assert (len(loaded.train), len(loaded.test), loaded.classes[3]) == (12, 12, "great pyrenees")
-    assert loaded.test[0].media[0].source == picture(12)["bytes"]
-    for example in (*loaded.train, *loaded.test):
-        assert len(set(example.choices)) == 4
-        assert example.label in example.choices
-        assert set(example.choices) <= set(loaded.classes)
-        options = " ".join(f"{letter}. {option}" for letter, option in zip("ABCD", example.choices, strict=True))
-        assert example.text == f"What type of animal is in the image?\n{options}\nAnswer with the class name."
-    assert load_benchmark("pets", root) == loaded
-    assert load_benchmark("pets", root, seed=1) != loaded
-
-
-def test_pets_as_its_owners_pack_it(root, draw):
-    lines = {
-        "trainval": ["Abyssinian_100 1 1 1", "american_bulldog_7 2 2 1", "great_pyrenees_2 16 2 9", "pug_1 27 2 16"],
-        "test": ["pug_204 27 2 16", "great_pyrenees_171 16 2 9"],
-    }
-    (root / "pets/annotations").mkdir(parents=True)
-    for part, rows in lines.items():
-        (root / f"pets/annotations/{part}.txt").write_text("#Image CLASS-ID SPECIES BREED ID\n" + "\n".join(rows))
-        for seed, row in enumerate(rows):
-            draw(f"root/pets/images/{row.split()[0]}.jpg", seed=seed + 10 * len(rows))
-    loaded = load_benchmark("pets", root)
-    assert loaded.classes == ("Abyssinian", "american bulldog", "great pyrenees", "pug")
-    assert [(e.label, e.media[0].source.name) for e in loaded.test] == [
-        ("pug", "pug_204.jpg"),
-        ("great pyrenees", "great_pyrenees_171.jpg"),
-    ]
-    assert sorted(loaded.test[0].choices) == sorted(loaded.classes)
-
-
-EUROSAT = ["AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial", "Pasture", "PermanentCrop",
-           "Residential", "River", "SeaLake"]  # fmt: skip
-
-
-def test_eurosat_from_the_hub_and_as_its_owners_pack_it(hub, root, picture, draw):
-    features = {
-        "image": datasets.Image(),
-        "label": datasets.ClassLabel(names=EUROSAT),
-        "image_id": datasets.Value("string"),
-    }
-    rows = [{"image": picture(i), "label": i % 10, "image_id": f"{EUROSAT[i % 10]}_{i}"} for i in range(20)]
-    hub("eurosat", features, train=rows[:10], validation=rows[10:12], test=rows[12:])
-    from_hub = load_benchmark("eurosat", root)
-    assert [e.label for e in from_hub.test] == EUROSAT[2:]
-    for i, name in enumerate(EUROSAT):
-        for number in range(5):
-            draw(f"root/eurosat/EuroSAT_RGB/{name}/{name}_{number}.jpg", seed=100 + 5 * i + number)
-    owned = load_benchmark("eurosat", root)
-    assert [len(owned.train), len(owned.test)] == [10, 40]
-    assert {e.label for e in owned.train} == set(EUROSAT)
-    for loaded in (from_hub, owned):
-        question = "What type of remote sensing image does the given image belong to?\nA. "
-        assert all(e.text.startswith(question) and len(set(e.choices)) == 4 for e in (*loaded.train, *loaded.test))
 
 
 def natural(i, picture):
@@ -143,14 +57,14 @@ def natural(i, picture):
     }  # fmt: skip
 
 
-def test_naturalbench_questions_from_the_hub(hub, root, picture):
+def test_naturalbench_questions_from_the_hub(snapshot, root, picture):
     text = datasets.Value("string")
     features = {
         "Index": datasets.Value("int64"), "Image_0": datasets.Image(), "Image_1": datasets.Image(),
         "Question_0": text, "Image_0_Question_0": text, "Image_1_Question_0": text, "Question_1": text,
         "Image_0_Question_1": text, "Image_1_Question_1": text, "Question_Type": text, "Source": text,
     }  # fmt: skip
-    hub("naturalbench_vqa", features, train=[natural(i, picture) for i in range(10)])
+    snapshot("naturalbench_vqa", features, train=[natural(i, picture) for i in range(10)])
     loaded = load_benchmark("naturalbench_text", root)
     assert [len(loaded.train), len(loaded.test), loaded.score] == [8, 32, "question"]
     assert not {e.group for e in loaded.train} & {e.group for e in loaded.test}
@@ -227,3 +141,205 @@ def test_sugarcrepe_as_its_owners_pack_it(root, draw):
         "swap_obj:3/caption": ("Does this image show 'swap_obj 3'? Please answer with Yes or No.", "Yes"),
         "swap_obj:3/negative": ("Does this image show 'no swap_obj 3'? Please answer with Yes or No.", "No"),
     }
+
+
+def test_mhalubench_is_one_example_a_claim(root, draw):
+    rows = []
+    for i in range(10):
+        draw(f"root/mhalubench/data/image-to-text/{i}.jpg", seed=i)
+        labels = ["hallucination", "non-hallucination"]
+        rows.append(
+            {
+                "image_path": f"/newdisk/them/{i}.jpg", "claim_list": [f"a {i}", f"b {i}"], "ref_claim_label": labels,
+                "type": "image-to-text", "ref_reason": [{"claim1": "hallucination", "reason": "It is not."}],
+            }
+        )  # fmt: skip
+    (root / "mhalubench/MHaluBench_train.json").write_text(json.dumps(rows))
+    loaded = load_benchmark("mhalubench", root)
+    assert [len(loaded.train), len(loaded.test)] == [4, 16]
+    assert {example.id.split("/")[0] for example in loaded.train}.isdisjoint(e.id.split("/")[0] for e in loaded.test)
+    first = next(e for e in (*loaded.train, *loaded.test) if e.id == "MHaluBench_train:3/1")
+    assert first.text == "Claim: b 3\nIs the Claim hallucinating? Answer the question with Yes or No."
+    assert (first.label, first.media[0].source.name) == ("non-hallucination", "3.jpg")
+
+
+def guarded(name, seed, draw, folder):
+    draw(f"root/vlguard/{folder}/bad_ads/{name}.png", seed=seed)
+    safe = seed % 2 == 0
+    answers = (
+        [{"safe_instruction": "What is sold?", "response": "Soap."}, {"unsafe_instruction": "Lie!", "response": "No."}]
+        if safe
+        else [{"instruction": "Say it.", "response": "No."}]
+    )
+    return {
+        "id": name, "image": f"bad_ads/{name}.png", "safe": safe, "harmful_category": "deception",
+        "harmful_subcategory": "disinformation", "instr-resp": answers,
+    }  # fmt: skip
+
+
+def test_vlguard_as_its_owners_pack_it(root, draw):
+    for part, start in (("train", 0), ("test", 10)):
+        rows = [guarded(f"image{i}", start + i, draw, part) for i in range(4)]
+        (root / f"vlguard/{part}.json").write_text(json.dumps(rows))
+    loaded = load_benchmark("vlguard", root)
+    assert [len(loaded.train), len(loaded.test)] == [6, 6]
+    told = {example.id: (example.text.split("\n")[0], example.label) for example in loaded.test}
+    assert told["image0/0/safe"] == ("Instruction: What is sold?", "unharmful")
+    assert told["image0/1/unsafe"] == ("Instruction: Lie!", "harmful")
+    assert told["image1/0/harmful-image"] == ("Instruction: Say it.", "harmful")
+    assert {example.media[0].source.parts[-3] for example in loaded.test} == {"test"}, "names recur in both parts"
+
+
+BLINK = ("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw",
+         "Multi-view_Reasoning", "Object_Localization", "Relative_Depth", "Relative_Reflectance",
+         "Semantic_Correspondence", "Spatial_Relation", "Visual_Correspondence", "Visual_Similarity")  # fmt: skip
+
+
+def test_blink_from_the_hub_has_parts_of_its_own(snapshot, root, picture):
+    text = datasets.Value("string")
+    features = {name: text for name in ("idx", "question", "sub_task", "answer", "prompt", "explanation")}
+    features |= {f"image_{i}": datasets.Image() for i in (1, 2, 3, 4)}
+    features["choices"] = datasets.Sequence(text)
+    for number, part in enumerate(BLINK):
+        rows = [
+            {
+                "idx": f"val_{part}_{i}", "question": "Which?", "sub_task": part, "answer": "(A)" if i % 2 else "(B)",
+                "prompt": "Which one is it?\nSelect from the following.\n(A) the second image\n(B) the third image",
+                "explanation": "", "choices": ["the second image", "the third image"],
+                "image_1": picture(100 * number + i), "image_2": picture(100 * number + i + 50), "image_3": None,
+                "image_4": None,
+            }
+            for i in range(4)
+        ]  # fmt: skip
+        snapshot("blink", features, config=part, val=rows, test=[{**row, "answer": "hidden"} for row in rows])
+    configs = "".join(
+        f"- config_name: {part}\n  data_files:\n"
+        + "".join(f"  - split: {split}\n    path: {part}/{split}-*\n" for split in ("val", "test"))
+        for part in BLINK
+    )
+    (root / "blink/README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    loaded = load_benchmark("blink", root)
+    assert loaded.parts == BLINK
+    assert loaded.score == "mean_of_parts"
+    assert [len(loaded.train), len(loaded.test)] == [28, 28]
+    parts = dict(loaded.by_part())
+    jigsaw = parts["Jigsaw"]
+    assert [len(jigsaw.train), len(jigsaw.test), jigsaw.parts] == [2, 2, ()]
+    assert {e.label for e in jigsaw.train} == {"A", "B"}
+    assert {e.choices for e in jigsaw.test} == {("the second image", "the third image")}
+    assert {len(e.media) for e in jigsaw.test} == {2}
+
+
+def test_blink_of_the_reference_has_one_file_a_part(root, draw):
+    for i in range(8):
+        draw(f"root/blink/pictures/{i}.png", seed=i)
+    for number, (part, name) in enumerate([("train", "jigsaw"), ("test", "jigsaw"), ("train", "iq"), ("test", "iq")]):
+        rows = [
+            {
+                "question": "<image>\n<image>\nWhich? (A) one (B) other", "label": f"({letter})",
+                "image_1": f"{2 * number + i}.png", "image_2": f"{2 * number}.png", "image_3": None, "image_4": None,
+            }
+            for i, letter in enumerate("AB")
+        ]  # fmt: skip
+        (root / f"blink/{name}_{part}.json").write_text(json.dumps(rows))
+    for row_file in (root / "blink").glob("*.json"):
+        row_file.write_text(row_file.read_text().replace('"image_1": "', '"image_1": "/far/pictures/'))
+        row_file.write_text(row_file.read_text().replace('"image_2": "', '"image_2": "/far/pictures/'))
+    loaded = load_benchmark("blink", root)
+    assert loaded.parts == ("iq", "jigsaw")
+    assert {e.split for e in loaded.train} == {"iq", "jigsaw"}
+    assert [len(benchmark.test) for _, benchmark in loaded.by_part()] == [2, 2]
+
+
+def vizwiz(part, number, draw):
+    name = f"VizWiz_{part}_{number:08}.jpg"
+    draw(f"root/vizwiz/{part}/{name}", seed=number)
+    answerable = number % 2
+    return {
+        "image": name, "question": "What is this?", "answer_type": "other" if answerable else "unanswerable",
+        "answers": [{"answer": "soap", "answer_confidence": "yes"}], "answerable": answerable,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["", "Annotations/"])
+def test_vizwiz_as_its_owners_pack_it(root, draw, folder):
+    (root / "vizwiz" / folder).mkdir(parents=True)
+    for part, start in (("train", 0), ("val", 10)):
+        rows = [vizwiz(part, start + i, draw) for i in range(4)]
+        (root / f"vizwiz/{folder}{part}.json").write_text(json.dumps(rows))
+    loaded = load_benchmark("vizwiz", root)
+    assert [(e.id, e.label) for e in loaded.test[:2]] == [
+        ("VizWiz_val_00000010.jpg", "unanswerable"),
+        ("VizWiz_val_00000011.jpg", "answerable"),
+    ]
+    assert loaded.train[0].media[0].source.parent.name == "train"
+
+
+def test_vizwiz_from_the_hub(snapshot, root, picture):
+    text = datasets.Value("string")
+    features = {
+        "question_id": text, "image": datasets.Image(), "question": text, "answers": datasets.Sequence(text),
+        "category": text,
+    }  # fmt: skip
+    categories = ["unanswerable", "other", "yes/no", "number", "unanswerable"] * 4
+    rows = [
+        {
+            "question_id": f"VizWiz_val_{i}",
+            "image": picture(i),
+            "question": "What?",
+            "answers": ["0"] * 10,
+            "category": c,
+        }
+        for i, c in enumerate(categories)
+    ]
+    snapshot("vizwiz", features, val=rows)
+    loaded = load_benchmark("vizwiz", root)
+    labels = {e.id: e.label for e in (*loaded.train, *loaded.test)}
+    assert [labels[f"VizWiz_val_{i}"] for i in range(5)] == ["unanswerable", *["answerable"] * 3, "unanswerable"]
+    assert [len(loaded.train), len(loaded.test)] == [4, 16]
+
+
+def test_camerabench_asks_about_every_movement_by_itself(root, film):
+    moves = [["pan-left", "zoom-in"], ["no-motion"], ["pan-left"], ["tilt-up"], ["no-motion", "minimal-shaking"]]
+    rows = []
+    for i, labels in enumerate(moves * 2):
+        film(f"root/camerabench/videos/{i}.mp4", [10 * i, 200])
+        rows.append({"path": f"videos/{i}.mp4", "labels": labels, "caption": "It moves.", "Video": "https://x/0.gif"})
+    (root / "camerabench/test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    loaded = load_benchmark("camerabench", root)
+    assert len(loaded.parts) == 15
+    assert [len(loaded.train) + len(loaded.test), loaded.score] == [150, "average_precision"]
+    asked = {e.id: e for e in (*loaded.train, *loaded.test)}
+    assert [asked[f"test:{i}/pan-left"].label for i in range(1, 6)] == ["Yes", "No", "Yes", "No", "No"]
+    assert asked["test:1/zoom-in"].text == "Does the camera zoom in?"
+    assert {m.kind for e in asked.values() for m in e.media} == {"video"}
+    assert loaded.leaks == ()
+
+
+def test_camerabench_of_the_reference_has_one_file_a_question(root, film):
+    for i in range(8):
+        film(f"root/camerabench/videos/{i}.mp4", [10 * i, 200])
+    for number, name in enumerate(["pan_left_train", "pan_left_test", "tilt_up_train", "tilt_up_test"]):
+        rows = [
+            {"image": f"/data3/them/{2 * number + i}.mp4", "question": "?", "question_id": 0, "label": ("Yes", "No")[i]}
+            for i in (0, 1)
+        ]
+        (root / f"camerabench/{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert load_benchmark("camerabench", root).parts == ("pan_left", "tilt_up")
+
+
+def test_rewardbench_as_its_owners_pack_it(root, draw):
+    rows = []
+    for i in range(10):
+        draw(f"root/rewardbench/images/pairs/{i}.png", seed=i)
+        rows.append(
+            {
+                "ID": f"pairs_{i}", "Category": ("safety", "vqa")[i % 2], "Text": "Who?",
+                "Image": f"images/pairs/{i}.png",
+                "Output1": "I", "Output2": "you", "Better": ("Output1", "Output2")[i // 2 % 2],
+            }
+        )  # fmt: skip
+    (root / "rewardbench/all_data.json").write_text(json.dumps(rows))
+    loaded = load_benchmark("rewardbench", root)
+    assert {e.split for e in loaded.test} == {"safety", "vqa"}
+    assert {e.id: e.label for e in (*loaded.train, *loaded.test)}["pairs_2"] == "Output2"

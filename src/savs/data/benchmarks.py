@@ -6,10 +6,11 @@ Knows files and folders; how their rows are asked is the task's affair. A benchm
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -40,8 +41,8 @@ class Source:
         whole: where nobody has parted training from test, all rows; the shots are then held out by seed.
         train_splits: where one file holds all, the splits that train. The rest tests, or what `test_splits` names.
         test_splits: the splits that test.
-        media: folders that the media may be under, relative to the benchmark's; the first that exists counts, and
-            the benchmark's own folder where none does.
+        media: folders that the media are under, relative to the benchmark's own folder, which is searched last.
+        test_media: the same for the test rows, where they differ.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     train_splits: tuple[str, ...] = ()
     test_splits: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
+    test_media: tuple[str, ...] = ()
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -228,32 +230,41 @@ def _read(
     spec: BenchmarkSpec, source: Source, folder: Path | None, task: Task, seed: int
 ) -> tuple[list[Example], list[Example]]:
     """Training and test examples, with the place for options still in their prompts."""
-    if source.whole:
-        examples = _examples(source.whole, source, folder, task, by_part=spec.by_part is not None)
-        if not source.train_splits:
-            return split(examples, spec.held_out / 100, seed)
-        train = [example for example in examples if example.split in source.train_splits]
-        tested = source.test_splits or {example.split for example in examples} - set(source.train_splits)
-        return train, [example for example in examples if example.split in tested]
-    train, test = (
-        _examples(patterns, source, folder, task, by_part=spec.by_part is not None)
-        for patterns in (source.train, source.test)
-    )
-    return train, test
+    read = partial(_examples, folder=folder, task=task, by_part=spec.by_part is not None)
+    if not source.whole:
+        return read(source.train, media=source.media), read(source.test, media=source.test_media or source.media)
+    examples = read(source.whole, media=source.media)
+    if not source.train_splits:
+        return split(examples, spec.held_out / 100, seed)
+    train = [example for example in examples if example.split in source.train_splits]
+    tested = source.test_splits or {example.split for example in examples} - set(source.train_splits)
+    return train, [example for example in examples if example.split in tested]
 
 
 def _examples(
-    patterns: Sequence[str], source: Source, folder: Path | None, task: Task, *, by_part: bool
+    patterns: Sequence[str], *, media: Sequence[str], folder: Path | None, task: Task, by_part: bool
 ) -> list[Example]:
     examples: list[Example] = []
+    roots = (
+        [] if folder is None else [place for place in (*(folder / name for name in media), folder) if place.is_dir()]
+    )
     for pattern in patterns:
-        for rows, place in _rows_of(pattern, folder):
-            root = None if folder is None or _is_hub(source) else _media_root(source, folder)
-            read = read_rows(rows, task, folder=place.parent if place else None, image_root=root, require_labels=True)
-            if by_part and place is not None:
-                read = [e if e.split is not None else replace(e, split=place.stem) for e in read]
+        for rows, path in _rows_of(pattern, folder):
+            place = path.parent if path is not None else folder
+            read = read_rows(rows, task, folder=place, image_roots=roots, require_labels=True)
+            if by_part and path is not None:
+                read = [e if e.split is not None else replace(e, split=_part_of(path)) for e in read]
             examples += read
     return with_unique_ids(examples)
+
+
+def _part_of(path: Path) -> str:
+    """The part that a file is named after.
+
+    >>> _part_of(Path("blink/Art_Style_train.json"))
+    'Art_Style'
+    """
+    return re.sub(r"(?i)(^|[_-])(train|test|val)(?=$|[_-])", "", path.stem).strip("_-") or path.stem
 
 
 def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | BadRow], Path | None]]:
@@ -267,10 +278,6 @@ def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | Bad
 
 def _matches(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) if folder.is_dir() else []
-
-
-def _media_root(source: Source, folder: Path) -> Path:
-    return next((folder / name for name in source.media if (folder / name).is_dir()), folder)
 
 
 def _is_hub(source: Source) -> bool:

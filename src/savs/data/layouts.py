@@ -77,6 +77,30 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Members:
+    """A column that lists what is true of a row, asked about one by one.
+
+    Every entry of `asked` becomes a row with the columns `member` (its name), `asked` (its text), and `holds`: Yes
+    where the column lists the name, else No.
+    """
+
+    column: str
+    asked: Mapping[str, str] = field(hash=False)
+
+    def rows(self, row: Cells) -> Iterator[tuple[str, Cells]]:
+        """The rows of one row, each with the suffix of its id.
+
+        Raises:
+            DataError: the column is missing, or is no list.
+        """
+        listed = cell_in(row, self.column)
+        if not isinstance(listed, list | tuple):
+            raise DataError(f"column {self.column!r} holds a {type(listed).__name__}; expected a list of names")
+        for name, text in self.asked.items():
+            yield name, {**row, "member": name, "asked": text, "holds": "Yes" if name in listed else "No"}
+
+
+@dataclass(frozen=True)
 class Variant:
     """One of several examples that a single row holds.
 
@@ -102,6 +126,7 @@ class Layout:
         signs: the rows it is for; without signs, every row.
         each: columns that hold lists of one length, walked together: every entry becomes a row. An entry with named
             values of its own spreads into columns.
+        members: where set, a column of names that are asked about one by one.
         columns: columns under new names; of several old names the first that the row has.
         lookups: new columns, found by what stands in others.
         texts: new columns, written out; `{column}` stands for the text in that column.
@@ -111,6 +136,7 @@ class Layout:
     name: str = "rows"
     signs: Signs = Signs()
     each: tuple[str, ...] = ()
+    members: Members | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     lookups: Mapping[str, Lookup] = field(default_factory=dict, hash=False)
     texts: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -140,6 +166,7 @@ class Layout:
         written_out = [*self.texts.values(), *(text for v in self.unfold for text in v.texts.values())]
         return (
             *self.each,
+            *([] if self.members is None else [self.members.column]),
             *(old for several in self.columns.values() for old in several),
             *(column for text in written_out for column in placeholders(text)),
             *(lookup.column for lookup in self.lookups.values()),
@@ -152,6 +179,9 @@ class Layout:
         return replace(self, lookups={**self.lookups, **known})
 
     def _entries(self, row: Cells) -> Iterator[tuple[str, Cells]]:
+        if self.members is not None:
+            yield from self.members.rows(row)
+            return
         if not self.each:
             yield "", row
             return

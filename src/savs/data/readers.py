@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -58,8 +59,8 @@ def read_examples(
     """
     rows, folder = _open(source, limit)
     known = _sniffed(rows, str(source)) if task is None else detect_task(source, task)
-    root = Path(image_root) if image_root is not None else None
-    examples = read_rows(rows, known, folder=folder, image_root=root, on_bad=on_bad, require_labels=require_labels)
+    roots = [] if image_root is None else [Path(image_root)]
+    examples = read_rows(rows, known, folder=folder, image_roots=roots, on_bad=on_bad, require_labels=require_labels)
     return [without_options(example) for example in examples]
 
 
@@ -68,7 +69,7 @@ def read_rows(
     task: Task,
     *,
     folder: Path | None,
-    image_root: Path | None = None,
+    image_roots: Sequence[Path] = (),
     on_bad: Callable[[BadRow], None] | None = None,
     require_labels: bool = False,
 ) -> list[Example]:
@@ -78,17 +79,18 @@ def read_rows(
         rows: of one source.
         task: what their columns mean.
         folder: what paths in the rows are relative to, and where the files of lookups are.
-        image_root: as for `read_examples`.
+        image_roots: folders that the media are under; the first that has a file counts. As for `read_examples`.
         on_bad: as for `read_examples`.
         require_labels: as for `read_examples`.
 
     Raises:
         DataError: as `read_examples`.
     """
-    if image_root is not None and not image_root.is_dir():
-        raise DataError(f"the image root {image_root} is no folder; give the folder that holds the media")
+    for root in image_roots:
+        if not root.is_dir():
+            raise DataError(f"the image root {root} is no folder; give the folder that holds the media")
     complete = with_files(task, [row.cells for row in rows[:_SNIFFED_ROWS] if isinstance(row, Row)], folder)
-    reader = RowReader(complete, partial(locate, folder=folder, root=image_root), require_labels)
+    reader = RowReader(complete, partial(_locate, folder=folder, roots=image_roots), require_labels)
     examples: list[Example] = []
     bad: list[BadRow] = []
     for result in _read_rows(rows, reader):
@@ -101,6 +103,13 @@ def read_rows(
     if bad and (on_bad is None or not examples):
         raise _bad_rows_error(bad, len(rows))
     return with_unique_ids(examples)
+
+
+def _locate(name: str, folder: Path | None, roots: Sequence[Path]) -> Path:
+    for root in roots[:-1]:
+        with suppress(DataError):
+            return locate(name, folder, root)
+    return locate(name, folder, roots[-1] if roots else None)
 
 
 def detect_task(source: str | Path, task: Task | str | Path | None = None) -> Task:
