@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from savs.backbones.base import Backbone
-from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
+from savs.backbones.batches import Speed
+from savs.backbones.encoding import Encoder
+from savs.backbones.huggingface import load_backbone
 from savs.data.example import Example, Media
 from savs.data.media import sample_frames
 from savs.errors import BackboneError, DataError
@@ -151,7 +153,11 @@ def test_values_that_are_not_finite_name_the_example(value, fresh):
 
 
 def small_memory(model, monkeypatch, most, error):
-    """Let the forward pass fail for more than `most` rows; returns the list of batch sizes that were tried."""
+    """Let the forward pass fail for more than `most` rows; returns the list of batch sizes that were tried.
+
+    Prompts run whole, so that every pass has a row for every example.
+    """
+    monkeypatch.setattr(model, "speed", Speed(share_prefixes=False))
     tried = []
     forward = type(model._base).forward
 
@@ -179,6 +185,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(error, backbone
     model = backbone("llama")
     examples = [Example(str(i), "word " * (i % 7 + 1) + str(i)) for i in range(11)]
     expected = model.head_activations(examples, batch_size=1)
+    monkeypatch.setattr(model, "speed", Speed(share_prefixes=False))
+    model.head_activations(examples, batch_size=8)  # by now it is known that this model can be padded
     tried = small_memory(model, monkeypatch, 2, error)
     told = []
     z = model.head_activations(examples, batch_size=8, progress=lambda done, total: told.append((done, total)))
@@ -191,8 +199,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(error, backbone
 def test_one_example_that_does_not_fit_is_named(backbone, monkeypatch):
     model = backbone("llama")
     tried = small_memory(model, monkeypatch, 0, torch.OutOfMemoryError("CUDA out of memory"))
-    with pytest.raises(BackboneError, match="example 'first' alone does not fit in the memory of cpu; lower"):
-        model.head_activations([Example("first", "x"), Example("second", "xy")])
+    with pytest.raises(BackboneError, match="example 'longest' alone does not fit in the memory of cpu; lower"):
+        model.head_activations([Example("short", "x"), Example("longest", "xy")])
     assert tried == [2, 1]
 
 
@@ -210,19 +218,19 @@ def test_the_failed_batch_is_released_before_the_halves_run(backbone, monkeypatc
 
     model = backbone("llama")
     alive, seen = [], []
-    inputs_of = HuggingFaceBackbone._inputs
+    encode = Encoder.encode
 
-    def watched(self, examples, **options):
-        inputs = inputs_of(self, examples, **options)
+    def watched(self, examples, prompts, **options):
+        inputs = encode(self, examples, prompts, **options)
         seen.append([reference() is not None for reference in alive])
         alive.append(weakref.ref(inputs["input_ids"]))
         return inputs
 
-    monkeypatch.setattr(HuggingFaceBackbone, "_inputs", watched)
+    monkeypatch.setattr(Encoder, "encode", watched)
     small_memory(model, monkeypatch, 1, torch.OutOfMemoryError("CUDA out of memory"))
     gc.disable()  # what only the collector of cycles would free is still held when memory is short
     try:
-        model.head_activations([Example("a", "x"), Example("b", "xy")])
+        model.head_activations([Example("a", "x"), Example("b", "xy")], batch_size=2)
     finally:
         gc.enable()
     assert seen == [[], [False], [False, False]]

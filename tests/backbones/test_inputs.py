@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from savs.backbones.batches import Speed
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.inputs import last_positions, with_decoder_inputs
 from savs.data.example import Example
@@ -58,12 +59,13 @@ def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
     widths = []
 
-    def read(inputs, sources, columns):
+    def read(inputs, wanted):
         """Features that are the width of the batch: whatever is padded comes out wrong."""
         widths.append(inputs["input_ids"].shape[1])
-        return np.full((len(inputs["input_ids"]), len(columns), model.layout.head_dim), widths[-1], dtype=np.float32)
+        return np.full((len(inputs["input_ids"]), len(wanted.columns), wanted.head_dim), widths[-1], dtype=np.float32)
 
-    monkeypatch.setattr(model, "_read", read)
+    monkeypatch.setattr(model._passes, "_read", read)
+    model.speed = Speed(share_prefixes=False)
     examples = [Example(str(i), "a" * length) for i, length in enumerate([3, 9, 3, 5])]
     alone = [model._inputs([example])["input_ids"].shape[1] for example in examples]
     for _ in range(2):
@@ -75,6 +77,6 @@ def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model
 
 def test_a_causal_model_is_asked_once_and_padded_from_then_on(model_folder):
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
-    assert model._padding_is_harmless is None
+    assert model._passes.padding_is_harmless is None
     model.head_activations([Example("a", "short"), Example("b", "rather longer")])
-    assert model._padding_is_harmless is True
+    assert model._passes.padding_is_harmless is True

@@ -9,10 +9,8 @@ stands after them, so a batch gives what each example alone would give.
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,17 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from savs.backbones import loading
-from savs.backbones.attention import AttentionSource, layout_of, map_attention
+from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.capture import capture_heads
-from savs.backbones.inputs import last_positions, with_decoder_inputs
-from savs.backbones.prompts import content_of, images_of, render_prompt
+from savs.backbones.batches import CPU_TOKENS, GPU_TOKENS, Speed, batches, of_equal_media, prefetched
+from savs.backbones.encoding import Encoder, Inputs, with_answer
+from savs.backbones.passes import Passes, Wanted
 from savs.data.example import Example
 from savs.errors import BackboneError
 from savs.features import FloatArray, HeadId
 
-#: Examples in one forward pass unless told otherwise: on two CPU cores larger batches gain nothing.
-DEFAULT_BATCH_SIZE = 8
+#: Examples that are answered side by side.
+ANSWER_BATCH_SIZE = 8
 
 
 def load_backbone(
@@ -103,6 +101,7 @@ class HuggingFaceBackbone:
         layout: its heads.
         model: the transformers model.
         processor: its processor, or its tokenizer where it takes text only.
+        speed: switches of what makes it fast.
     """
 
     def __init__(self, model: PreTrainedModel, processor: Any, spec: BackboneSpec) -> None:
@@ -112,14 +111,14 @@ class HuggingFaceBackbone:
         self.attention = map_attention(model, pattern=spec.attention_modules)
         self.sources = self.attention.sources
         self.layout = layout_of(self.sources)
+        self.speed = Speed()
         #: Entered around every pass that answers, with the position of each row's last prompt token: see `steering`.
         self.edited: Callable[[torch.Tensor], AbstractContextManager[None]] = lambda _last: nullcontext()
         self._generator: Any = model
-        self._padding_is_harmless: bool | None = None
-        self._tokenizer = getattr(processor, "tokenizer", processor)
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
         self._base: Any = getattr(model, model.base_model_prefix, model)
+        self._encoder = Encoder(processor, model.config, self._base, spec)
+        self._tokenizer = self._encoder.tokenizer
+        self._passes = Passes(model, self._base, self._encoder, self.attention, spec.model)
 
     def __repr__(self) -> str:
         layers, heads = self.layout.shape
@@ -128,7 +127,12 @@ class HuggingFaceBackbone:
     @property
     def takes_images(self) -> bool:
         """Whether examples may have images or videos."""
-        return getattr(self.processor, "image_processor", None) is not None
+        return self._encoder.takes_images
+
+    @property
+    def sharing_obstacle(self) -> str:
+        """Why prompts that begin alike are each run whole; empty where they are not, or it was not tried yet."""
+        return self._passes.sharing_obstacle
 
     def head_activations(
         self,
@@ -140,7 +144,8 @@ class HuggingFaceBackbone:
     ) -> FloatArray:
         """Each head's output at the last prompt token. See `Backbone.head_activations`.
 
-        A batch that does not fit in memory is halved and tried again.
+        Without a `batch_size` a batch holds as many examples as `speed.tokens_per_batch` allows. A batch that does
+        not fit in memory is halved and tried again.
 
         Raises:
             BackboneError: a head is not in the layout, an example has media that the model cannot take, one example
@@ -150,26 +155,41 @@ class HuggingFaceBackbone:
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; expected at least one example in a batch")
-        wanted = tuple(heads) if heads is not None else self.layout.heads
-        unknown = [head for head in wanted if head not in set(self.layout.heads)]
+        heads = tuple(heads) if heads is not None else self.layout.heads
+        wanted = self._wanted(heads)
+        made = batches(
+            examples,
+            self._encoder,
+            size=batch_size,
+            tokens=self.speed.tokens_per_batch or (CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS),
+            share=self.speed.share_prefixes and not self.sharing_obstacle,
+        )
+        z = np.empty((len(examples), len(heads), self.layout.head_dim), dtype=np.float32)
+        done = 0
+        for batch in prefetched(made) if self.speed.prefetch else made:
+            z[list(batch.rows)] = self._passes.features(batch, wanted)
+            done += len(batch.rows)
+            if progress is not None:
+                progress(done, len(examples))
+        return z
+
+    def _wanted(self, heads: Sequence[HeadId]) -> Wanted:
+        known = set(self.layout.heads)
+        unknown = [head for head in heads if head not in known]
         if unknown:
             raise BackboneError(f"{self.spec.model} has no head {unknown[0]}; it has {_grid(self.layout.shape)}")
-        deepest = max(head.layer for head in wanted)
+        deepest = max(head.layer for head in heads)
         sources = tuple(source for source in self.sources if source.layer <= deepest)
         column = {head: i for i, head in enumerate(layout_of(sources).heads)}
-        columns = torch.tensor([column[head] for head in wanted])
-
-        z = np.empty((len(examples), len(wanted), self.layout.head_dim), dtype=np.float32)
-        for rows, batch in _batches(examples, batch_size or DEFAULT_BATCH_SIZE, progress):
-            z[rows] = self._features(batch, sources, columns)
-        return z
+        return Wanted(sources, torch.tensor([column[head] for head in heads]), self.layout.head_dim)
 
     def generate(
         self, examples: Sequence[Example], *, max_new_tokens: int = 16, progress: Progress | None = None
     ) -> list[str]:
         """The model's own greedy answer to each example, without special tokens. See `Backbone.generate`."""
         answers = [""] * len(examples)
-        for rows, batch in _batches(examples, DEFAULT_BATCH_SIZE, progress):
+        done = 0
+        for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):
             inputs = self._inputs(batch, padding_side="left")
             with torch.inference_mode(), self.edited(torch.full((len(batch),), -1)):
                 tokens = self._generator.generate(
@@ -181,6 +201,9 @@ class HuggingFaceBackbone:
             new = tokens[:, inputs["input_ids"].shape[1] :]
             for row, text in zip(rows, self._tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
                 answers[row] = text.strip()
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(examples))
         return answers
 
     def answer_log_likelihoods(
@@ -191,7 +214,8 @@ class HuggingFaceBackbone:
         For the answers Yes and No this is VQAScore (arXiv 2404.01291).
         """
         scores = np.empty((len(examples), len(answers)))
-        for rows, batch in _batches(examples, DEFAULT_BATCH_SIZE, progress):
+        done = 0
+        for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):
             prompts = self._inputs(batch)
             lengths = prompts["attention_mask"].sum(dim=1)
             first: torch.Tensor | None = None
@@ -211,6 +235,9 @@ class HuggingFaceBackbone:
                 in_answer = (position >= lengths[:, None]) & (position < ends[:, None])
                 mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
                 scores[rows, column] = mean.cpu().numpy()
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(examples))
         return scores
 
     def _log_probabilities(self, inputs: dict[str, torch.Tensor], last: torch.Tensor) -> torch.Tensor:
@@ -222,126 +249,12 @@ class HuggingFaceBackbone:
             logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
         return logits.float().log_softmax(dim=-1)
 
-    def _features(
-        self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
-    ) -> FloatArray:
-        """Features of one batch, halved as often as memory demands."""
-        try:
-            z = self._forward(examples, sources, columns)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            if len(examples) == 1:
-                raise BackboneError(
-                    f"example {examples[0].id!r} alone does not fit in the memory of {self.model.device}; "
-                    "lower max_pixels or video_frames, or use a smaller dtype or another device"
-                ) from error
-        else:
-            finite = np.isfinite(z).all(axis=(1, 2))
-            if not finite.all():
-                raise BackboneError(
-                    f"{self.spec.model} in {self.spec.dtype} gives values that are not finite for example "
-                    f"{examples[int(finite.argmin())].id!r}; try dtype='float32' or another attention kernel"
-                )
-            return z
-        # Outside the handler, which holds the failed batch's tensors until it ends.
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        half = len(examples) // 2
-        return np.concatenate([self._features(part, sources, columns) for part in (examples[:half], examples[half:])])
-
-    def _forward(
-        self, examples: Sequence[Example], sources: Sequence[AttentionSource], columns: torch.Tensor
-    ) -> FloatArray:
-        """Features of one batch; its tensors live no longer than the call.
-
-        The first batch of unequal lengths tells whether the model can be padded: some let a prompt see what stands
-        after it (PaliGemma reads its prompt in both directions). Such a model gets prompts of one length at a time.
-        """
-        inputs = self._inputs(examples)
-        lengths = inputs["attention_mask"].sum(dim=1) if "attention_mask" in inputs else torch.ones(len(examples))
-        if bool((lengths == lengths[0]).all()):
-            return self._read(inputs, sources, columns)
-        if self._padding_is_harmless is None:
-            z = self._read(inputs, sources, columns)
-            shortest = int(lengths.argmin())
-            alone = self._read(self._inputs([examples[shortest]]), sources, columns)[0]
-            tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.1
-            self._padding_is_harmless = bool(np.abs(z[shortest] - alone).max() <= tolerance * np.abs(alone).max())
-            if self._padding_is_harmless:
-                return z
-        if self._padding_is_harmless:
-            return self._read(inputs, sources, columns)
-        z = np.empty((len(examples), len(columns), self.layout.head_dim), dtype=np.float32)
-        for length in sorted(set(lengths.tolist())):
-            rows = (lengths == length).nonzero()[:, 0].tolist()
-            z[rows] = self._read(self._inputs([examples[row] for row in rows]), sources, columns)
-        return z
-
-    def _read(
-        self, inputs: dict[str, torch.Tensor], sources: Sequence[AttentionSource], columns: torch.Tensor
-    ) -> FloatArray:
-        """Features of prepared inputs, in one forward pass."""
-        with torch.inference_mode(), capture_heads(sources, last_positions(inputs)) as captured:
-            self._base(**inputs, use_cache=False)
-        return np.asarray(captured.stacked(self.layout.head_dim)[:, columns].float().cpu().numpy())
-
-    def _inputs(
-        self, examples: Sequence[Example], *, padding_side: str = "right", answer: str = ""
-    ) -> dict[str, torch.Tensor]:
+    def _inputs(self, examples: Sequence[Example], *, padding_side: str = "right", answer: str = "") -> Inputs:
         """The model's inputs for one batch, on its device, with `answer` written after each prompt."""
-        images = [images_of(example, video_frames=self.spec.video_frames) for example in examples]
-        if not self.takes_images and any(images):
-            with_media = next(example for example in examples if example.media)
-            raise BackboneError(
-                f"{self.spec.model} takes text only, but example {with_media.id!r} has media; "
-                "choose a vision-language model"
-            )
-        prompts = [
-            render_prompt(content_of(example, [len(mark) for mark in marks]), self.processor)
-            for example, marks in zip(examples, images, strict=True)
-        ]
+        prompts = [self._encoder.prompt(example) for example in examples]
         if answer:
-            prompts = [prompt + (answer if prompt[-1:].isspace() else f" {answer}") for prompt in prompts]
-        begins = self._tokenizer.bos_token
-        arguments: dict[str, Any] = {
-            "text": prompts,
-            "padding": True,
-            "padding_side": padding_side,
-            "return_tensors": "pt",
-            # A chat template writes the beginning-of-text token itself; it must not stand there twice.
-            "add_special_tokens": not (begins and prompts[0].startswith(begins)),
-        }
-        if any(images):
-            arguments["images"] = [[image for mark in marks for image in mark] for marks in images]
-        if "mm_token_type_ids" in getattr(self.processor, "model_input_names", ()):
-            arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
-        batch = with_decoder_inputs(
-            self.processor(**arguments), self.model.config, self._base, self._tokenizer, prompts
-        )
-        accepted = inspect.signature(self._base.forward).parameters
-        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-        return {
-            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
-            for name, value in batch.items()
-            if takes_any or name in accepted
-        }
-
-
-def _batches(
-    examples: Sequence[Example], size: int, progress: Progress | None
-) -> Iterator[tuple[list[int], list[Example]]]:
-    """Batches of equally many media and texts of like length, with their row numbers; tells of each one done."""
-    order = sorted(range(len(examples)), key=lambda row: (len(examples[row].media), len(examples[row].text), row))
-    done = 0
-    for _, alike in groupby(order, key=lambda row: len(examples[row].media)):
-        rows = list(alike)
-        for start in range(0, len(rows), size):
-            batch = rows[start : start + size]
-            yield batch, [examples[row] for row in batch]
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(examples))
+            prompts = [with_answer(prompt, answer) for prompt in prompts]
+        return self._passes.on_device(self._encoder.encode(examples, prompts, padding_side=padding_side))
 
 
 def _location(name: str, place: str) -> str:
@@ -377,12 +290,6 @@ def _set_pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | 
         }
     )
     image_processor.size = size
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, which only CUDA says by class: MPS and the CPU say it in words."""
-    words = ("out of memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _grid(shape: tuple[int, int]) -> str:

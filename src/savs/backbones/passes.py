@@ -1,0 +1,171 @@
+"""Forward passes: a batch in, the wanted heads out, within the memory there is.
+
+Knows a model and its devices; no examples' files, no order of batches. Two things are asked of each model once, by
+running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it), and
+whether a prompt may go on from the keys and values of its beginning. Where not, the plain way is taken from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from savs.backbones.attention import AttentionMap, AttentionSource
+from savs.backbones.batches import Batch
+from savs.backbones.capture import Captured, capture_heads
+from savs.backbones.encoding import Encoder, Inputs
+from savs.backbones.inputs import last_positions
+from savs.backbones.prefixes import obstacle, read_after
+from savs.data.example import Example
+from savs.errors import BackboneError
+from savs.features import FloatArray
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which heads to read: the sources that a pass must reach, and the columns to take of all their heads."""
+
+    sources: tuple[AttentionSource, ...]
+    columns: Tensor
+    head_dim: int
+
+    def taken_from(self, captured: Captured) -> FloatArray:
+        """`[n_rows, n_columns, head_dim]` in float32."""
+        return np.asarray(captured.stacked(self.head_dim)[:, self.columns].float().cpu().numpy())
+
+
+class Passes:
+    """Runs batches through one model.
+
+    Attributes:
+        padding_is_harmless: whether prompts of unequal lengths may share a batch; None until that was needed.
+        sharing_obstacle: why prompts do not share their beginnings; empty where they may.
+    """
+
+    def __init__(self, model: PreTrainedModel, base: Any, encoder: Encoder, attention: AttentionMap, name: str) -> None:
+        self.padding_is_harmless: bool | None = None
+        self.sharing_obstacle = obstacle(base, model.config, attention)
+        self._sharing_is_tried = False
+        self._model = model
+        self._base = base
+        self._encoder = encoder
+        self._name = name
+
+    def features(self, batch: Batch, wanted: Wanted) -> FloatArray:
+        """`[n_rows, n_columns, head_dim]` of one batch, halved as often as memory demands.
+
+        Raises:
+            BackboneError: one example alone does not fit in memory, or there are values that are not finite.
+        """
+        try:
+            z = self._run(batch, wanted)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(batch.examples) == 1:
+                raise BackboneError(
+                    f"example {batch.examples[0].id!r} alone does not fit in the memory of {self._model.device}; "
+                    "lower max_pixels or video_frames, or use a smaller dtype or another device"
+                ) from error
+        else:
+            finite = np.isfinite(z).all(axis=(1, 2))
+            if not finite.all():
+                raise BackboneError(
+                    f"{self._name} in {str(self._model.dtype).removeprefix('torch.')} gives values that are not finite "
+                    f"for example {batch.examples[int(finite.argmin())].id!r}; try dtype='float32' or another "
+                    "attention kernel"
+                )
+            return z
+        # Outside the handler, which holds the failed batch's tensors until it ends.
+        batch.inputs.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(batch.examples) // 2
+        parts = (batch.examples[:half], batch.examples[half:])
+        return np.concatenate([self.features(self._whole(part), wanted) for part in parts])
+
+    def on_device(self, inputs: Inputs) -> Inputs:
+        """The inputs where the model is, in its precision."""
+        return {
+            name: value.to(self._model.device, self._model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+
+    def _run(self, batch: Batch, wanted: Wanted) -> FloatArray:
+        if batch.tails is not None:
+            z = self._shared(batch, wanted)
+            if z is not None:
+                return z
+            batch = self._whole(batch.examples)
+        lengths = batch.inputs["attention_mask"].sum(dim=1) if "attention_mask" in batch.inputs else torch.ones(1)
+        if self.padding_is_harmless or bool((lengths == lengths[0]).all()):
+            return self._read(batch.inputs, wanted)
+        if self.padding_is_harmless is None:
+            z = self._read(batch.inputs, wanted)
+            shortest = int(lengths.argmin())
+            self.padding_is_harmless = self._agrees(z[shortest], batch.examples[shortest], wanted)
+            if self.padding_is_harmless:
+                return z
+            self._share_no_more("its prompts see what follows them")
+        z = np.empty((len(lengths), len(wanted.columns), wanted.head_dim), dtype=np.float32)
+        for length in sorted(set(lengths.tolist())):
+            rows = (lengths == length).nonzero()[:, 0].tolist()
+            z[rows] = self._read(self._whole([batch.examples[row] for row in rows]).inputs, wanted)
+        return z
+
+    def _shared(self, batch: Batch, wanted: Wanted) -> FloatArray | None:
+        """Features of prompts that share their beginnings; None where the model turns out not to allow it."""
+        if self.sharing_obstacle or batch.tails is None:
+            return None
+        try:
+            beginnings = self.on_device(batch.inputs)
+            z = wanted.taken_from(read_after(self._base, beginnings, batch.tails, wanted.sources, self._model.device))
+        except Exception as error:
+            # A model that keeps its state in another form says so in words of its own.
+            if self._sharing_is_tried or _out_of_memory(error):
+                raise
+            self._share_no_more(f"{type(error).__name__}: {error}")
+            return None
+        if not self._sharing_is_tried:
+            shortest = int(batch.tails.attention_mask.sum(dim=1).argmin())
+            if not self._agrees(z[shortest], batch.examples[shortest], wanted):
+                self._share_no_more("it does not give the same from the keys and values of a beginning")
+                return None
+            self._sharing_is_tried = True
+        return z
+
+    def _share_no_more(self, reason: str) -> None:
+        self.sharing_obstacle = reason
+        _log.info("%s runs every prompt whole: %s", self._name, reason)
+
+    def _agrees(self, z: FloatArray, example: Example, wanted: Wanted) -> bool:
+        """Whether an example alone gives the same, up to more than rounding and less than any mistake."""
+        alone = self._read(self._whole([example]).inputs, wanted)[0]
+        tolerance = 1e-3 if self._model.dtype == torch.float32 else 0.1
+        return bool(np.abs(z - alone).max() <= tolerance * np.abs(alone).max())
+
+    def _whole(self, examples: Sequence[Example]) -> Batch:
+        inputs = self._encoder.encode(examples, [self._encoder.prompt(example) for example in examples])
+        return Batch(tuple(range(len(examples))), tuple(examples), inputs)
+
+    def _read(self, inputs: Inputs, wanted: Wanted) -> FloatArray:
+        """Features of whole prompts, in one forward pass."""
+        placed = self.on_device(inputs)
+        with torch.inference_mode(), capture_heads(wanted.sources, last_positions(placed)) as captured:
+            self._base(**placed, use_cache=False)
+        return wanted.taken_from(captured)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, which only CUDA says by class: MPS and the CPU say it in words."""
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
