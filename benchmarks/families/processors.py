@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +76,8 @@ def processor_for(config: PreTrainedConfig) -> Any:
         tokenizer.chat_template = _TEXT_TEMPLATE
         return tokenizer
     processor_class = getattr(transformers, name)
-    source = inspect.getsource(sys.modules[processor_class.__module__]) + (inspect.getdoc(processor_class) or "")
+    module = importlib.import_module(processor_class.__module__)
+    source = inspect.getsource(module) + (inspect.getdoc(processor_class) or "")
     parts: dict[str, Any] = {}
     for part in processor_class.get_attributes():  # each a modality, as transformers names them
         if part.endswith("tokenizer"):
@@ -101,7 +101,7 @@ def tokenizer_for(source: str, kind: str, more: Sequence[str] = ()) -> PreTraine
     literals = re.findall(r"[\"'`](<[^\s\"'`<>{}]{1,40}>|\[[A-Z_]{3,20}\])[\"'`]", source)
     attributes = set(re.findall(r"(?:self\.)?tokenizer\.(?!add_|has_)(\w+_token)(?:_id)?\b", source))
     # What the processor only asks for has a stand-in of its own.
-    attributes -= set(re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+)[\"']", source))
+    attributes -= set(re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+?)(?:_id)?[\"']", source))
     named = {name: f"<{name}>" for name in sorted(attributes - _BASIC_TOKENS.keys())}
     special = dict.fromkeys([*differences(kind).get("tokens", ()), *named.values(), *literals, *more])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -142,6 +142,8 @@ def image_processor_for(config: PreTrainedConfig) -> Any:
         usual = getattr(image_processor_class, setting, None)
         if isinstance(usual, int) and usual > value:
             settings[setting] = value
+    if "image_seq_length" in accepted:
+        settings["image_seq_length"] = _tokens_of_an_image(config)
     if "image_grid_pinpoints" in accepted and hasattr(config, "image_grid_pinpoints"):
         settings["image_grid_pinpoints"] = [[side, side], [side, 2 * side], [2 * side, side]]
         config.image_grid_pinpoints = settings["image_grid_pinpoints"]

@@ -26,7 +26,7 @@ _DEPTHS = re.compile(
     r"^(num_(hidden_)?layers|n_layers?|num_(de|en)coder_layers|(de|en)coder_layers|layers|depth|num_blocks)$"
 )
 _WIDTHS = re.compile(
-    r"^((text_|decoder_|encoder_|vision_|projector_|projection_|out_|image_text_|patch_embed_|downsample_|moe_)?hidden_size"
+    r"^((text_|decoder_|encoder_|vision_|projector_|projection_|out_|image_text_|downsample_|moe_)?hidden_size"
     r"|d_model|n_embd|embed_dim|hidden_dim|projection_dim|output_dim|word_embed_proj_dim|projection_hidden_dim"
     r"|image_token_embed_dim|adapter_in_dim|adapter_input_size|(projector|vision)_(input|output)_dim|adapter_out_dim|encoder_hidden_size)$"
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from transformers import (
 )
 from transformers.models.auto.processing_auto import processor_class_from_name
 from transformers.utils.hub import cached_file
-from transformers.utils.import_utils import is_torchvision_available
 
 from savs.backbones.gguf import SUFFIX, check_gguf, is_gguf, opened, unpacked
 from savs.errors import BackboneError
@@ -50,6 +50,9 @@ _REFUSED = {
 
 #: Types that take audio and text, and stand in no list of models that write text alone.
 _HEARERS = {"qwen2_audio"}
+
+#: Processors that leave no room for a prompt, and the one of the same family that does.
+_INSTEAD = {"ShieldGemma2Processor": "Gemma3Processor"}
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DIGEST_BLOCK = 4096
@@ -118,7 +121,7 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
     return config
 
 
-def _auto_class(config: PreTrainedConfig) -> Any:
+def auto_class(config: PreTrainedConfig) -> Any:
     """The first of transformers' automatic classes that opens it: for images, for text, for anything else (audio)."""
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoModelForImageTextToText
@@ -164,7 +167,7 @@ def load_model(
         )
     try:
         with opened(place) as (source, file):
-            model: PreTrainedModel = _auto_class(config).from_pretrained(
+            model: PreTrainedModel = auto_class(config).from_pretrained(
                 source,
                 config=config,
                 revision=revision,
@@ -198,20 +201,24 @@ def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None
     """The model's processor with PIL image processing, or the bare tokenizer of a text-only model.
 
     transformers would choose torchvision's image processors where they are installed and PIL's elsewhere, and the two
-    differ in their numbers; PIL runs everywhere, so it is what we ask for. Video processors need torchvision: where
-    it is missing the processor is built without one, since videos are given as frames anyway.
+    differ in their numbers; PIL runs everywhere, so it is what we ask for. Some types have torchvision's alone. Video
+    processors need torchvision, and are left out on every machine: videos are given as frames.
 
     Raises:
         BackboneError: it cannot be built.
     """
     arguments: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
-        if not _has_processor(config):
+        processor_class = _processor_class(place, config, revision) if _has_processor(config) else None
+        if processor_class is None:
             with opened(place) as (source, file):
                 return AutoTokenizer.from_pretrained(source, **arguments, **file)
-        processor_class = _processor_class(place, config, revision)
         return processor_class.from_pretrained(place, backend="pil", **arguments)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+    except ImportError as error:
+        missing = re.search(r"(\w+) requires the (\w+) library", str(error))
+        what = f"{missing[1]} needs {missing[2].lower()}, which is not installed" if missing else _first_line(error)
+        raise BackboneError(f"cannot load the processor of {place}: {what}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackboneError(f"cannot load the processor of {place}: {_first_line(error)}") from error
 
 
@@ -256,11 +263,26 @@ def choose_dtype(device: str) -> torch.dtype:
 
 
 def _processor_class(place: str, config: PreTrainedConfig, revision: str | None) -> Any:
+    """The class of the model's processor, or None where it has a tokenizer alone."""
     name = _processor_name(place, revision)
+    name = _INSTEAD.get(name, name)
+    if name is None and type(config) not in PROCESSOR_MAPPING:
+        return None
     processor_class: Any = processor_class_from_name(name) if name else PROCESSOR_MAPPING[type(config)]
-    if is_torchvision_available() or "video_processor" not in processor_class.get_attributes():
+    if "video_processor" not in processor_class.get_attributes():
         return processor_class
     return without_video(processor_class)
+
+
+class _NoVideoProcessor:
+    """Stands where a video processor would: all that one may ask of it is empty."""
+
+    valid_kwargs = None
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("__"):  # what copies and prints it
+            raise AttributeError(name)
+        return ""
 
 
 def without_video(processor_class: Any) -> Any:
@@ -274,8 +296,9 @@ def without_video(processor_class: Any) -> Any:
     class DropVideo(base):  # type: ignore[misc]
         """Stands between the processor and transformers' base class, and keeps the video processor from the base."""
 
+        video_processor = _NoVideoProcessor()
+
         def __init__(self, *arguments: Any, **settings: Any) -> None:
-            self.video_processor = None
             parts = dict(zip(original, arguments, strict=False)) | settings
             parts.pop("video_processor", None)
             super().__init__(**parts)
