@@ -9,6 +9,7 @@ from typing import get_args
 from savs.backbones.base import Backbone
 from savs.backbones.tuning import Tuning
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
+from savs.baselines.image_text import ClassMeans, CrossModal, ImageText, Towers
 from savs.baselines.in_context import InContext
 from savs.baselines.lora import LoRA
 from savs.baselines.majority import MajorityClass
@@ -29,6 +30,7 @@ class Resources:
         backbone: the frozen model.
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
+        dual_encoders: CLIP and SigLIP, by the names `clip` and `siglip`.
         search: how long MTV looks for heads.
         tuning: how LoRA trains.
     """
@@ -36,9 +38,13 @@ class Resources:
     backbone: Backbone | None = None
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
+    dual_encoders: Mapping[str, Towers] = field(default_factory=dict)
     search: Search = field(default_factory=Search)
     tuning: Tuning = field(default_factory=Tuning)
 
+
+#: What a row of a dual encoder says where there is none.
+LACKING_TOWERS = "it needs a {} model, from the Hub or a folder: --dual-encoder ID"
 
 Factory = Callable[[Resources], Method]
 #: What asks a backbone, in one of two forms, and is called so in a table.
@@ -85,6 +91,25 @@ def _reads(name: str, make: Callable[[HeadFeatures, str], Method]) -> Factory:
     return factory
 
 
+def _of_towers(family: str) -> dict[str, Factory]:
+    """The rows of one dual encoder."""
+    rows: dict[str, Callable[[Towers, str], Method]] = {
+        "zero-shot": lambda towers, name: ImageText(towers, name=name),
+        "means": lambda towers, name: ClassMeans(towers, name=name),
+        "cross-modal": lambda towers, name: CrossModal(towers, name=name),
+        "concatenated": lambda towers, name: ClassMeans(towers, with_text=True, name=name),
+    }
+
+    def factory(kind: str) -> Factory:
+        def made(resources: Resources) -> Method:
+            name, towers = f"{family}-{kind}", resources.dual_encoders.get(family)
+            return rows[kind](towers, name) if towers else Unavailable(name, LACKING_TOWERS.format(family))
+
+        return made
+
+    return {f"{family}-{kind}": factory(kind) for kind in rows}
+
+
 def _transferred(name: str) -> Factory:
     def factory(resources: Resources) -> Method:
         if resources.features is None or resources.elsewhere is None:
@@ -105,6 +130,8 @@ METHODS: Mapping[str, Factory] = {
     **_both("icl", lambda _, backbone, form, row: InContext(backbone, form, name=row)),
     **_both("mtv", lambda resources, backbone, form, row: TaskVectors(backbone, form, resources.search, row)),
     **_both("lora", lambda resources, backbone, form, row: LoRA(backbone, form, resources.tuning, row)),
+    **_of_towers("clip"),
+    **_of_towers("siglip"),
     **{name: _preset(name) for name in PRESETS},
     "transferred-heads": _transferred("transferred-heads"),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
