@@ -107,7 +107,9 @@ def test_one_task_is_shown_as_a_file_that_can_be_changed_and_used(tmp_path):
     from savs.data.tasks import load_task
 
     shown = out("tasks", "vlguard")
-    assert shown.startswith("# Columns that it reads: image, instruction, label\n")
+    assert shown.startswith("# Columns that it reads: image, instruction, label, id\n")
+    assert "# or, owners: image, safe, instr-resp\n" in shown
+    assert "# Get it from https://huggingface.co/datasets/ys-zong/VLGuard" in shown
     assert tomllib.loads(shown)["name"] == "vlguard"
     mine = tmp_path / "mine.toml"
     mine.write_text(shown)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from savs.data.benchmarks import benchmark_columns, benchmarks, load_benchmark
+from savs.data.benchmark_specs import benchmark_columns, benchmarks
+from savs.data.benchmarks import load_benchmark
 from savs.data.tasks import load_task
 from savs.errors import DataError
 
@@ -14,7 +15,8 @@ datasets = pytest.importorskip("datasets")
 def test_every_column_of_the_paper_and_two_more_have_a_benchmark():
     paper = (
         "mhalubench vlguard blink vizwiz naturalbench_text naturalbench_image naturalbench_group "
-        "naturalbench_ret_text naturalbench_ret_image naturalbench_ret_group sugarcrepe eurosat pets imagenet flowers cub"
+        "naturalbench_ret_text naturalbench_ret_image naturalbench_ret_group sugarcrepe eurosat pets imagenet "
+        "flowers cub"
     )
     assert sorted(benchmark_columns()) == sorted([*paper.split(), "camerabench", "rewardbench"])
     with pytest.raises(DataError, match=r"no benchmark fills a column 'vizwitz'; did you mean 'vizwiz'\?"):

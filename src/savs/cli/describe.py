@@ -89,6 +89,7 @@ def tasks(
     as_json: opt.AsJson = False,
 ) -> None:
     """List the built-in tasks: how the rows of a data set are asked and scored. With a name, show one as its file."""
+    from savs.data.benchmark_specs import benchmark_of
     from savs.data.tasks import builtin_tasks, load_task, task_file
 
     chosen = builtin_tasks() if name is None else (load_task(name),)
@@ -97,7 +98,10 @@ def tasks(
     elif name is None:
         from savs.cli.tables import tasks_table
 
-        show(tasks_table(chosen))
+        show(tasks_table({task: benchmark_of(task) for task in chosen}))
     else:
-        write_line(f"# Columns that it reads: {', '.join(chosen[0].reads)}")
+        from savs.cli.tables import task_remarks
+
+        for remark in task_remarks(chosen[0], benchmark_of(chosen[0])):
+            write_line(f"# {remark}")
         write_line(task_file(name).rstrip())

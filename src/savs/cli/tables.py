@@ -18,6 +18,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from savs.backbones.families import Family
+    from savs.data.benchmark_specs import BenchmarkSpec, Source
     from savs.data.tasks import Task
     from savs.features import HeadId
     from savs.model import SAVModel
@@ -115,9 +116,33 @@ def families_table(families: Sequence[Family]) -> RenderableType:
     )
 
 
-def tasks_table(tasks: Sequence[Task]) -> RenderableType:
-    """The built-in tasks: what each asks, its labels, and what it is scored by."""
-    return entries((task.name, Text(f"{task.description}\n").append(_answers(task), style="dim")) for task in tasks)
+def tasks_table(tasks: Mapping[Task, BenchmarkSpec | None]) -> RenderableType:
+    """The built-in tasks: what each asks, its labels, what it is scored by, and the benchmark it stands for."""
+    return entries((task.name, _task_text(task, spec)) for task, spec in tasks.items())
+
+
+def task_remarks(task: Task, spec: BenchmarkSpec | None) -> list[str]:
+    """What stands above a task's file: the columns it reads, in each layout, and where its benchmark's data live."""
+    remarks = [f"Columns that it reads: {', '.join(task.own_columns)}"]
+    remarks += [f"or, {layout.name}: {', '.join(layout.signs.columns)}" for layout in task.layouts]
+    if spec is not None:
+        remarks += [
+            f"Benchmark: {spec.title}, column {', '.join(spec.columns)}",
+            f"Get it from {spec.address}",
+            f"Licence: {spec.licence}",
+            *(f"{_place(spec, source)}: {some_of(source.patterns, most=2)}" for source in spec.sources),
+        ]
+    return remarks
+
+
+def _place(spec: BenchmarkSpec, source: Source) -> str:
+    folder = f"DATA_ROOT/{spec.name}"
+    return f"Hub, or its files in {folder}" if source.on_hub else f"{folder} ({source.name})"
+
+
+def _task_text(task: Task, spec: BenchmarkSpec | None) -> Text:
+    text = Text(f"{task.description}\n").append(_answers(task), style="dim")
+    return text if spec is None else text.append(f"\ncolumn {', '.join(spec.columns)} ({spec.title})", style="dim")
 
 
 def _answers(task: Task) -> str:

@@ -1,92 +1,26 @@
-"""The benchmarks of the paper: where the rows of each may lie, which of them train and which test, what is scored.
+"""The benchmarks of the paper, read: which examples train, which test, and which score they are for.
 
-Knows files and folders; how their rows are asked is the task's affair. A benchmark is a short TOML file in
-`benchmarks/`, never a function. Nothing is downloaded but through the Hub's own client.
+Knows files and folders; how their rows are asked is the task's affair. Nothing is downloaded but through the Hub's own
+client.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.resources import files
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from savs.data.benchmark_specs import BenchmarkSpec, Source, spec_of
 from savs.data.choices import offer, without_options
 from savs.data.example import Example
 from savs.data.formats import BadRow, Row, file_rows, folder_rows
-from savs.data.hints import closest
 from savs.data.hub import HubName, hub_rows
 from savs.data.readers import read_rows, with_unique_ids
 from savs.data.sampling import Leak, check_leaks, split
-from savs.data.tables import from_table
 from savs.data.tasks import Task, load_task
 from savs.errors import DataError
-
-Score = Literal["accuracy", "question", "image", "group", "pairs", "average_precision", "mean_of_parts"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One shape in which the rows of a benchmark are found.
-
-    Attributes:
-        name: `hub`, `owners`, `reference` or the like.
-        train: files or folders of the training rows, relative to the benchmark's folder and with wildcards, or data
-            sets on the Hub (`hf://...`).
-        test: the same of the test rows.
-        whole: where nobody has parted training from test, all rows; the shots are then held out by seed.
-        train_splits: where one file holds all, the splits that train. The rest tests, or what `test_splits` names.
-        test_splits: the splits that test.
-        media: folders that the media are under, relative to the benchmark's own folder, which is searched last.
-        test_media: the same for the test rows, where they differ.
-    """
-
-    name: str
-    train: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
-    train_splits: tuple[str, ...] = ()
-    test_splits: tuple[str, ...] = ()
-    media: tuple[str, ...] = ()
-    test_media: tuple[str, ...] = ()
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """All that must be there."""
-        return (*self.train, *self.test, *self.whole)
-
-
-@dataclass(frozen=True)
-class BenchmarkSpec:
-    """What a benchmark is, and where its rows are looked for.
-
-    Attributes:
-        name: of its file, and of its folder under a data root.
-        title: what people call it.
-        task: how its rows are asked.
-        columns: the columns of the paper's table 1 that it fills, each with the score it shows.
-        address: where to get it.
-        licence: of the data.
-        sources: the shapes that are read, the most complete first.
-        ways: where set, each example is asked as multiple choice among so many classes (see `choices.offer`).
-        by_part: what `Example.split` names, where heads are chosen for each part by itself ("subtask").
-        held_out: the share of a benchmark without training rows that shots are drawn from.
-    """
-
-    name: str
-    title: str
-    task: str
-    columns: Mapping[str, str] = field(hash=False)
-    address: str
-    licence: str
-    sources: tuple[Source, ...]
-    ways: int | None = None
-    by_part: str | None = None
-    held_out: int = 20
 
 
 @dataclass(frozen=True)
@@ -95,7 +29,8 @@ class Benchmark:
 
     Attributes:
         column: the column of the paper's table 1.
-        score: which number of a report that column shows.
+        score: which number that column shows: `accuracy`, `pairs`, `question`, `image` or `group`, `average_precision`,
+            or `mean_of_parts`, the mean accuracy over the parts.
         task: how the examples are asked.
         train: what shots are drawn from.
         test: what a method is judged by; nothing in it is an example of `train`.
@@ -168,39 +103,9 @@ def load_benchmark(column: str, data_root: str | Path | None = None, *, seed: in
     )
 
 
-@cache
-def benchmarks() -> tuple[BenchmarkSpec, ...]:
-    """The benchmarks that come with the package, by name."""
-    entries = [entry for entry in (files("savs.data") / "benchmarks").iterdir() if entry.name.endswith(".toml")]
-    specs = [
-        from_table(BenchmarkSpec, {"name": e.name.removesuffix(".toml"), **tomllib.loads(e.read_text("utf-8"))}, e.name)
-        for e in entries
-    ]
-    return tuple(sorted(specs, key=lambda spec: spec.name))
-
-
-def benchmark_columns() -> tuple[str, ...]:
-    """The columns that can be loaded, by benchmark."""
-    return tuple(column for spec in benchmarks() for column in spec.columns)
-
-
-def spec_of(column: str) -> BenchmarkSpec:
-    """The benchmark behind a column.
-
-    Raises:
-        DataError: there is none.
-    """
-    for spec in benchmarks():
-        if column in spec.columns:
-            return spec
-    close = closest(column, benchmark_columns())
-    hint = f"did you mean {close!r}?" if close else f"expected one of {', '.join(benchmark_columns())}"
-    raise DataError(f"no benchmark fills a column {column!r}; {hint}")
-
-
 def _available(spec: BenchmarkSpec, data_root: str | Path | None) -> tuple[Source, Path | None]:
     """The first source whose files are all there, and the benchmark's folder."""
-    on_hub = next((source for source in spec.sources if _is_hub(source)), None)
+    on_hub = next((source for source in spec.sources if source.on_hub), None)
     if data_root is None:
         if on_hub is None:
             raise DataError(
@@ -210,13 +115,13 @@ def _available(spec: BenchmarkSpec, data_root: str | Path | None) -> tuple[Sourc
         return on_hub, None
     folder = Path(data_root).expanduser() / spec.name
     for source in spec.sources:
-        if _is_hub(source):
+        if source.on_hub:
             if folder.is_dir() and next(folder.rglob("*.parquet"), None) is not None:
                 return source, folder
         elif all(_matches(folder, pattern) for pattern in source.patterns):
             return source, folder
     looked_for = "; or ".join(
-        "the files of the Hub's data set (*.parquet)" if _is_hub(source) else " with ".join(source.patterns)
+        "the files of the Hub's data set (*.parquet)" if source.on_hub else " with ".join(source.patterns)
         for source in spec.sources
     )
     or_hub = f", or leave the data root out to read {on_hub.patterns[0]} from the Hub" if on_hub else ""
@@ -237,8 +142,7 @@ def _read(
     if not source.train_splits:
         return split(examples, spec.held_out / 100, seed)
     train = [example for example in examples if example.split in source.train_splits]
-    tested = source.test_splits or {example.split for example in examples} - set(source.train_splits)
-    return train, [example for example in examples if example.split in tested]
+    return train, [example for example in examples if example.split not in source.train_splits]
 
 
 def _examples(
@@ -278,10 +182,6 @@ def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | Bad
 
 def _matches(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) if folder.is_dir() else []
-
-
-def _is_hub(source: Source) -> bool:
-    return all(pattern.startswith("hf://") for pattern in source.patterns)
 
 
 def _without_training(train: Sequence[Example], test: Sequence[Example]) -> tuple[list[Example], list[Leak], int]:

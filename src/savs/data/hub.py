@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from savs.data.example import Media
@@ -22,15 +23,16 @@ _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?(?:/(?P<s
 
 @dataclass(frozen=True)
 class HubName:
-    """Which rows of which data set: `hf://owner/name[:config][/split]`."""
+    """Which rows of which data set: `hf://owner/name[:config][/split]`, or a folder with a snapshot of it."""
 
     name: str
     config: str | None = None
     split: str | None = None
 
     def __str__(self) -> str:
+        prefix = "" if Path(self.name).is_absolute() else _PREFIX
         return (
-            _PREFIX + self.name + (f":{self.config}" if self.config else "") + (f"/{self.split}" if self.split else "")
+            prefix + self.name + (f":{self.config}" if self.config else "") + (f"/{self.split}" if self.split else "")
         )
 
     @classmethod

@@ -129,13 +129,17 @@ class Task:
         return placeholders(self.template)
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """Every column of a row that the task has a use for."""
+    def own_columns(self) -> tuple[str, ...]:
+        """The columns of the task itself, which rows have or a layout gives them."""
         fields = self.fields
         single = (fields.label, fields.id, fields.split, fields.choices, fields.kind)
+        return tuple(dict.fromkeys((*fields.media, *self.columns, *filter(None, single), *fields.group)))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every column of a row that the task or one of its layouts has a use for."""
         in_layouts = (column for layout in self.layouts for column in layout.reads)
-        named = (*fields.media, *self.columns, *filter(None, single), *fields.group, *in_layouts)
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys((*self.own_columns, *in_layouts)))
 
     @property
     def template_hash(self) -> str:
