@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from savs.bench.columns import Column
 from savs.bench.miniature import draw_column
+from savs.data.benchmarks import load_benchmark
 from savs.data.example import Example, Media
 from savs.data.media import content_key
-from savs.data.sampling import check_leaks
+from savs.data.sampling import Leak, check_leaks
 from savs.data.tasks import Task
 
 
@@ -59,10 +61,29 @@ class ColumnData:
         return hashlib.sha256("\n".join([str(len(self.pool)), *lines]).encode()).hexdigest()[:16]
 
 
+def loaded(column: Column, data_root: Path | None, *, seed: int = 0, max_test: int | None = None) -> ColumnData:
+    """The column as its owners give it, from a folder or, where `data_root` is None, from the Hub.
+
+    Raises:
+        DataError: as `load_benchmark`.
+    """
+    found = load_benchmark(next(iter(column.paper.values())), data_root, seed=seed)
+    notes = [f"read from {found.source}"]
+    if found.left_out:
+        notes.append(f"{found.left_out} test examples were left out, with their groups: training has them too")
+    train, test = found.train, found.test
+    if {example.id for example in train} & {example.id for example in test}:
+        train = tuple(replace(example, id=f"train/{example.id}") for example in train)
+        test = tuple(replace(example, id=f"test/{example.id}") for example in test)
+    data = ColumnData(column, found.task, train, test, (*notes, *_told(found.leaks, len(test))))
+    return shortened(data, max_test)
+
+
 def drawn(column: Column, *, seed: int = 0, max_test: int | None = None) -> ColumnData:
     """The column in miniature."""
     data = draw_column(column.name, seed=seed)
-    return with_leaks_noted(shortened(ColumnData(column, data.task, data.pool, data.test), max_test))
+    notes = _told(check_leaks(data.pool, data.test), len(data.test))
+    return shortened(ColumnData(column, data.task, data.pool, data.test, notes), max_test)
 
 
 def shortened(data: ColumnData, max_test: int | None) -> ColumnData:
@@ -82,15 +103,12 @@ def shortened(data: ColumnData, max_test: int | None) -> ColumnData:
     return replace(data, test=tuple(chosen))
 
 
-def with_leaks_noted(data: ColumnData) -> ColumnData:
-    """The data with a note where test examples stand among those that shots are drawn from."""
-    leaks = check_leaks(data.pool, data.test)
+def _told(leaks: Sequence[Leak], n_test: int) -> tuple[str, ...]:
+    """What the leak check found, in words."""
     if not leaks:
-        return data
-    kinds = {kind: sum(leak.kind == kind for leak in leaks) for kind in ("example", "media", "id")}
-    told = ", ".join(f"{count} by {kind}" for kind, count in kinds.items() if count)
-    note = f"{len(leaks)} of {len(data.test)} test examples leak from the training part ({told})"
-    return replace(data, notes=(*data.notes, note))
+        return ()
+    kinds = ", ".join(f"{count} by {kind}" for kind, count in Counter(leak.kind for leak in leaks).items())
+    return (f"{len(leaks)} of {n_test} test examples share something with the training part ({kinds})",)
 
 
 def _identity(example: Example) -> str:

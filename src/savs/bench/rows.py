@@ -57,10 +57,8 @@ def row(name: str, **changes: Any) -> Row:
     return Row(name, METHODS[name], **changes)
 
 
-def without_rows(backbone: Backbone | None) -> HeadFeatures | None:
+def without_rows(backbone: Backbone) -> HeadFeatures:
     """Features of no examples: a method made of them tells what it is set to, and nothing has run."""
-    if backbone is None:
-        return None
     layout = backbone.layout
     z = np.empty((0, layout.n_heads, layout.head_dim), dtype=np.float32)
     return HeadFeatures(z, (), (), layout, backbone.spec.fingerprint())

@@ -23,10 +23,11 @@ from savs.bench.data import ColumnData
 from savs.bench.rows import Row, settings_of, without_rows
 from savs.data.example import Example
 from savs.data.sampling import sample_shots
-from savs.errors import BackboneError, SavsError
-from savs.extraction import extract
+from savs.errors import SavsError
+from savs.extraction import StoredBackbone, extract
 from savs.features import HeadFeatures
 from savs.prediction import Prediction
+from savs.store import ActivationStore
 
 #: Entered around one stage of the work; gives its progress callback.
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
@@ -75,14 +76,16 @@ class Bench:
         load: the data of a column by its name.
         setting: shots, draws, seed.
         resources: what methods are made of, beside the backbone and its features.
+        store: where features are kept between runs, if anywhere.
         stage: called with the name of each piece of work; what it gives is entered around it.
     """
 
-    backbone: Backbone | None
+    backbone: Backbone
     cells: Cells
     load: Load
     setting: Setting = Setting()
     resources: Resources = Resources()
+    store: ActivationStore | None = None
     stage: Stage = field(default=lambda _title: nullcontext())
     _read: dict[str, tuple[HeadFeatures, Cost]] = field(default_factory=dict)
 
@@ -92,14 +95,15 @@ class Bench:
 
     def features(self, data: ColumnData) -> tuple[HeadFeatures, Cost]:
         """Every head's output for every example of a column, in one pass each, and what the reading cost."""
-        if self.backbone is None:
-            raise BackboneError("reading heads needs a model")
         digest = data.digest()
         if digest not in self._read:
             with measured(self.backbone) as cost, self.stage(f"{data.column.name}: reading heads") as progress:
-                read = extract(self.backbone, (*data.pool, *data.test), progress=progress)
+                read = extract(self._reader(), (*data.pool, *data.test), progress=progress)
             self._read[digest] = read, cost
         return self._read[digest]
+
+    def _reader(self) -> Backbone:
+        return self.backbone if self.store is None else StoredBackbone(self.store, lambda: self.backbone)
 
     def forget(self) -> None:
         """Let go of the features that were read."""
@@ -157,14 +161,14 @@ class Bench:
         settings = dict(settings_of(method))
         if row.elsewhere is not None:
             other = self.load(row.elsewhere)
-            settings["elsewhere"] = [other.column.name, other.digest(), self._shots(other, row)]
+            settings["elsewhere"] = [other.column.name, other.digest(), self.shots(other, row)]
         return CellKey(
             column=data.column.name,
             data=data.digest(),
-            backbone=self.backbone.spec.fingerprint() if self.backbone is not None else "",
+            backbone=self.backbone.spec.fingerprint(),
             method=method.name,
             settings=settings,
-            shots=None if seed is None else self._shots(data, row),
+            shots=None if seed is None else self.shots(data, row),
             seed=seed,
         )
 
@@ -190,15 +194,15 @@ class Bench:
         chosen = {example.id for example in shots}
         return features.take([i for i, name in enumerate(features.ids) if name in chosen])
 
-    def _shots(self, data: ColumnData, row: Row) -> int:
-        """As many as are asked for, or as many as the scarcest class has."""
-        wanted = row.shots if row.shots is not None else self.setting.shots
+    def shots(self, data: ColumnData, row: Row | None = None) -> int:
+        """Labelled examples a class: as many as are asked for, or as many as the scarcest class has."""
+        wanted = self.setting.shots if row is None or row.shots is None else row.shots
         return min(wanted, *(_scarcest(data.of_part(part).pool) for part in data.parts))
 
     def _problem(self, data: ColumnData, row: Row, seed: int | None) -> Problem:
         shots: Sequence[Example] = ()
         if seed is not None:
-            shots, _ = sample_shots(data.pool, self._shots(data, row), seed)
+            shots, _ = sample_shots(data.pool, self.shots(data, row), seed)
         return Problem(data.classes, tuple(shots), data.test, data.task, 0 if seed is None else seed)
 
 
@@ -222,7 +226,7 @@ def _scarcest(pool: Sequence[Example]) -> int:
     return min(Counter(example.label for example in pool).values())
 
 
-def _made(backbone: Backbone | None) -> Mapping[str, str]:
+def _made(backbone: Backbone) -> Mapping[str, str]:
     versions = {name: version(name) for name in ("torch", "transformers", "numpy", "scikit-learn")}
-    model = {} if backbone is None else {"model": backbone.spec.model, "revision": backbone.spec.revision}
+    model = {"model": backbone.spec.model, "revision": backbone.spec.revision}
     return {"savs": savs.__version__, "python": platform.python_version(), **versions, **model}

@@ -205,7 +205,7 @@ def _run_task(backbone: Backbone, task: DemoTask, shots: int, draws: int, seed: 
         model=model,
         report=report,
         predictions=predictions,
-        points=_embed(test, model.selected_heads[0], seed),
+        points=embed(test, model.selected_heads[0], seed),
         seconds=time.perf_counter() - start,
     )
 
@@ -226,7 +226,7 @@ def _whole(task: DemoTask, draws: Sequence[NDArray[np.str_]], seed: int) -> Inte
     return draws_interval(np.stack(right), seed=seed)
 
 
-def _embed(test: HeadFeatures, head: HeadId, seed: int) -> NDArray[np.floating]:
+def embed(test: HeadFeatures, head: HeadId, seed: int) -> NDArray[np.floating]:
     """t-SNE of one head's features, in the plane (arXiv 2412.00142, figure 3)."""
     z = test.z[:, test.layout.heads.index(head)]
     embedding = TSNE(metric="cosine", init="random", perplexity=min(30.0, (len(z) - 1) / 3), random_state=seed)

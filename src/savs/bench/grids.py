@@ -1,0 +1,238 @@
+"""The tables of a recipe's page, as plain text: scores, leads, the paper's numbers, costs, data. Computes nothing.
+
+One form for the terminal, for Markdown and for HTML. Where there is no number, a mark in brackets leads to the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from savs.bench.columns import Column, column
+from savs.bench.recipes import FIRST, Panel
+from savs.bench.results import Entry, Results, Spent
+from savs.intervals import Interval
+
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table.
+
+    Attributes:
+        title: above it.
+        head: names of the columns, the first over the rows' names.
+        rows: cells; the first of each is its name.
+        best: (row, column) of the cells that hold the best number of their column.
+        says: what the cells mean, in a sentence or two.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    best: frozenset[tuple[int, int]] = frozenset()
+    says: str = ""
+
+
+@dataclass
+class Reasons:
+    """Why there is no number, each reason once, under a small letter or a number."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def mark(self, why: str) -> str:
+        """`(1)`, which stands for the reason from now on."""
+        return self.marks.setdefault(why, f"({len(self.marks) + 1})")
+
+
+def places_of(panel: Panel) -> list[Place]:
+    """Every (column, score) of a panel, in order."""
+    return [(name, score) for name in panel.columns for score in column(name).scores]
+
+
+def score_grid(
+    results: Results,
+    panel: Panel,
+    reasons: Reasons,
+    *,
+    places: Sequence[Place],
+    cell: Callable[[Interval], str],
+    head: Callable[[Column, str], str],
+    says: str = "",
+) -> Grid:
+    """Methods down, scores across, with the lines of the majority class and of chance below.
+
+    Args:
+        results: with the entries.
+        panel: whose rows are shown.
+        reasons: where marks of missing numbers are kept.
+        places: which scores.
+        cell: how a number is written.
+        head: how a score is called.
+        says: what the cells mean.
+    """
+    rows = [
+        (row.name, *(_number(results.entry(panel.name, row.name, *place), reasons, cell) for place in places))
+        for row in panel.rows
+    ]
+    lines = [
+        (line, *(_line(results, line, place) for place in places))
+        for line in ("majority", "chance")
+        if any(getattr(each, line) for each in results.columns)
+    ]
+    titles = tuple(head(column(name), score) for name, score in places)
+    return Grid(panel.title, ("method", *titles), (*rows, *lines), _best(results, panel, places), says)
+
+
+def lead_grid(results: Results, panel: Panel, places: Sequence[Place]) -> Grid:
+    """How far the first method is ahead of each other one, in points, with the interval and McNemar's p."""
+
+    def text(entry: Entry | None) -> str:
+        if entry is None or entry.lead is None:
+            return ""
+        by, p = entry.lead.by, entry.lead.p_value
+        sign = "*" if by.low > 0 or by.high < 0 else ""
+        return f"{100 * by.value:+.1f}{sign} [{100 * by.low:+.0f}, {100 * by.high:+.0f}] p {_p(p)}"
+
+    rows = tuple(
+        (row.name, *(text(results.entry(panel.name, row.name, *place)) for place in places))
+        for row in panel.rows
+        if row.name != FIRST
+    )
+    titles = tuple(column(name).score_title(score) for name, score in places)
+    says = (
+        f"Points by which {FIRST} is ahead, paired over draws and examples, with a 95 % interval; * where that leaves "
+        "out zero. p is McNemar's exact test on the first draw alone. Nothing is corrected for the number of "
+        "comparisons."
+    )
+    return Grid(f"{panel.title}: {FIRST} against the others", ("method", *titles), rows, says=says)
+
+
+def paper_grid(results: Results, panel: Panel) -> Grid | None:
+    """This run beside the paper's numbers for the same model; None where there are none."""
+    rows = [
+        (
+            each.row,
+            column(each.column).score_title(each.score),
+            _interval(each.interval),
+            _percent(each.paper),
+            f"{100 * (each.interval.value - each.paper):+.1f}",
+        )
+        for each in results.entries
+        if each.panel == panel.name and each.interval is not None and each.paper is not None
+    ]
+    if not rows:
+        return None
+    head = ("method", "score", "here", "paper", "difference")
+    return Grid(f"{panel.title}: beside the paper's {results.model}", head, tuple(rows))
+
+
+def cost_grid(results: Results) -> Grid:
+    """What a row costs a data set and draw, on the mean over data sets."""
+    rows = []
+    for name in dict.fromkeys(each.row for each in results.spent):
+        of_row = [each for each in results.spent if each.row == name]
+        rows.append(
+            (
+                name,
+                _mean(of_row, lambda each: each.seconds, ".2f"),
+                _mean(of_row, lambda each: each.forwards, ".0f"),
+                _mean(of_row, lambda each: each.reading_seconds, ".1f"),
+                _mean(of_row, lambda each: each.reading_forwards, ".0f"),
+                _most(of_row),
+            )
+        )
+    head = ("method", "seconds", "forwards", "shared seconds", "shared forwards", "peak memory")
+    says = (
+        "A data set and draw, on the mean over data sets. Forwards are sequences through the text decoder; a token "
+        "that is generated counts as one. Shared is the reading of heads, once a data set for all rows that use them. "
+        "Memory is the most in use at once: of the GPU, or else of the whole process, weights and data included."
+    )
+    return Grid("What it costs", head, tuple(rows), says=says)
+
+
+def data_grid(results: Results) -> Grid:
+    """What each column was measured on."""
+    rows = tuple(
+        (
+            column(each.name).title,
+            each.task or "none",
+            str(len(each.classes)),
+            f"{each.n_pool:,}",
+            f"{each.n_test:,}",
+            "; ".join(each.notes) or each.why or "",
+        )
+        for each in results.columns
+    )
+    return Grid("Data", ("data set", "measured on", "classes", "to draw from", "to answer", "notes"), rows)
+
+
+def unmatched_grid(results: Results) -> Grid | None:
+    """The share of written answers that name no class."""
+    found = [each for each in results.entries if each.unmatched > 0]
+    if not found:
+        return None
+    names = [name for name in results.recipe.columns if any(each.column == name for each in found)]
+    share = {(each.row, each.column): each.unmatched for each in found}
+    rows = tuple(
+        (row, *(_percent(share.get((row, name), 0.0)) for name in names))
+        for row in dict.fromkeys(each.row for each in found)
+    )
+    says = "Share of the answers, in %, that name no class. They count as wrong."
+    return Grid("Answers of no class", ("method", *(column(n).title for n in names)), rows, says=says)
+
+
+def value_and_interval(interval: Interval) -> str:
+    """`63.3 [57, 69]`."""
+    return f"{100 * interval.value:.1f} [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
+
+
+def value_and_half(interval: Interval) -> str:
+    """`63.3 ±6`."""
+    return f"{100 * interval.value:.1f} ±{50 * (interval.high - interval.low):.0f}"
+
+
+def _number(entry: Entry | None, reasons: Reasons, cell: Callable[[Interval], str]) -> str:
+    if entry is None:
+        return ""
+    if entry.interval is None:
+        return reasons.mark(entry.why or "nothing was run")
+    return cell(entry.interval) + (f" {reasons.mark(entry.why)}" if entry.why else "")
+
+
+def _line(results: Results, line: str, place: Place) -> str:
+    name, score = place
+    values = next((getattr(each, line) for each in results.columns if each.name == name), None)
+    return "" if not values else _percent(values[score])
+
+
+def _best(results: Results, panel: Panel, places: Sequence[Place]) -> frozenset[tuple[int, int]]:
+    best = set()
+    for across, place in enumerate(places, start=1):
+        entries = [results.entry(panel.name, row.name, *place) for row in panel.rows]
+        values = [e.interval.value if e is not None and e.interval is not None else -1.0 for e in entries]
+        best |= {(down, across) for down, value in enumerate(values) if value == max(values) >= 0}
+    return frozenset(best)
+
+
+def _mean(rows: Iterable[Spent], of: Callable[[Spent], float | None], form: str) -> str:
+    known = [value for value in map(of, rows) if value is not None]
+    return format(sum(known) / len(known), form) if known else ""
+
+
+def _most(rows: Iterable[Spent]) -> str:
+    known = [each.peak_bytes for each in rows if each.peak_bytes is not None]
+    return f"{max(known) / 2**20:,.0f} MB" if known else ""
+
+
+def _interval(interval: Interval) -> str:
+    return value_and_interval(interval)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

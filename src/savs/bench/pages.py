@@ -1,0 +1,223 @@
+"""A recipe's results as files: Markdown, HTML with its pictures inside, CSV, JSON, and the pictures themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
+
+from savs.bench.cells import write_whole
+from savs.bench.columns import column
+from savs.bench.figures import figures
+from savs.bench.grids import (
+    Grid,
+    Place,
+    Reasons,
+    cost_grid,
+    data_grid,
+    lead_grid,
+    paper_grid,
+    places_of,
+    score_grid,
+    unmatched_grid,
+    value_and_interval,
+)
+from savs.bench.results import Results
+from savs.plot import figure_bytes, figure_data_uri
+
+#: Scores beside each other before a table is broken.
+_ACROSS = 6
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what is said beneath it, tables and a figure."""
+
+    title: str
+    says: tuple[str, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    figure: str | None = None
+
+
+def write_pages(results: Results, folder: Path) -> list[Path]:
+    """Write `<recipe>.md`, `.html`, `.csv`, `.json` and the figures as SVG and PNG; returns what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = results.recipe.name
+    drawn = {f"{name}-{part}": figure for part, figure in figures(results).items()}
+    sections = _sections(results, list(drawn))
+    texts = {
+        f"{name}.md": markdown(results, sections),
+        f"{name}.html": html(results, sections, drawn),
+        f"{name}.csv": table(results),
+        f"{name}.json": json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n",
+    }
+    written = []
+    for file, text in texts.items():
+        write_whole(folder / file, text)
+        written.append(folder / file)
+    for stem, figure in drawn.items():
+        (folder / f"{stem}.svg").write_bytes(figure_bytes(figure))
+        (folder / f"{stem}.png").write_bytes(figure_bytes(figure, format="png"))
+        written += [folder / f"{stem}.svg", folder / f"{stem}.png"]
+    return written
+
+
+def markdown(results: Results, sections: Sequence[Section]) -> str:
+    """The page as Markdown, beside its figures."""
+    lines = [f"# {results.recipe.title}", "", *_paragraphs(_opening(results, code="`"))]
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        if section.figure is not None:
+            lines += [f"![{section.title}]({section.figure}.svg)", ""]
+        lines += _paragraphs(section.says)
+        for grid in section.grids:
+            lines += _markdown_grid(grid)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def html(results: Results, sections: Sequence[Section], drawn: Mapping[str, Figure]) -> str:
+    """The page as one HTML file that needs nothing else."""
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = files("savs").joinpath("templates/bench.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        title=results.recipe.title,
+        opening=_opening(results, code=""),
+        sections=sections,
+        pictures={name: figure_data_uri(figure) for name, figure in drawn.items()},
+    )
+
+
+def table(results: Results) -> str:
+    """Every number as CSV, one a line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ("panel", "method", "column", "score", "value", "low", "high", "draws", "shots", "seeds", "unmatched")
+        + ("lead", "lead_low", "lead_high", "p", "paper", "difference", "seconds", "forwards", "peak_bytes", "why")
+    )
+    spent = {(each.panel, each.row, each.column): each for each in results.spent}
+    for e in results.entries:
+        cost = spent.get((e.panel, e.row, e.column))
+        found, lead = e.interval, e.lead
+        difference = found.value - e.paper if found is not None and e.paper is not None else None
+        numbers = (
+            *((found.value, found.low, found.high) if found else (None,) * 3),
+            e.draws,
+            e.shots,
+            " ".join(map(str, e.seeds)),
+            e.unmatched,
+            *((lead.by.value, lead.by.low, lead.by.high, lead.p_value) if lead else (None,) * 4),
+            e.paper,
+            difference,
+            *((cost.seconds, cost.forwards, cost.peak_bytes) if cost else (None,) * 3),
+            e.why,
+        )
+        writer.writerow((e.panel, e.row, e.column, e.score, *(_short(number) for number in numbers)))
+    return out.getvalue()
+
+
+def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
+    reasons = Reasons()
+    name = results.recipe.name
+    sections = []
+    if results.recipe.shows == "heads":
+        titles = {"heads": "Head scores on the shots, the kept heads outlined", "tsne": "What the best head sees"}
+        says = ("Named in each title: the best head, whose output for the test examples is embedded by t-SNE.",)
+        sections += [Section(t, says if p == "tsne" else (), figure=f"{name}-{p}") for p, t in titles.items()]
+    for panel in results.recipe.panels:
+        places = places_of(panel)
+        grids = [
+            score_grid(
+                results,
+                panel,
+                reasons,
+                places=part,
+                cell=value_and_interval,
+                head=lambda column, score: column.score_title(score),
+            )
+            for part in _blocks(places)
+        ]
+        beside = paper_grid(results, panel)
+        figure = f"{name}-{panel.name or 'scores'}"
+        heading = f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title
+        sections.append(
+            Section(
+                heading if results.recipe.shows == "scores" else "Scores",
+                (_SCORES,),
+                (*grids, *([beside] if beside else [])),
+                figure if figure in drawn else None,
+            )
+        )
+        if not panel.counts and len(panel.rows) > 1:
+            leads = [lead_grid(results, panel, part) for part in _blocks(places)]
+            sections.append(Section(leads[0].title, (leads[0].says,), tuple(leads)))
+    unmatched = unmatched_grid(results)
+    if unmatched is not None:
+        sections.append(Section(unmatched.title, (unmatched.says,), (unmatched,)))
+    if reasons.marks:
+        listed = Grid("", ("mark", "why there is no number"), tuple((m, why) for why, m in reasons.marks.items()))
+        sections.append(Section("Where there is no number", (), (listed,)))
+    cost, data = cost_grid(results), data_grid(results)
+    prompts = Grid("", ("data set", "prompt"), tuple((column(c.name).title, c.prompt) for c in results.columns))
+    sections.append(Section(cost.title, (cost.says,), (cost,)))
+    sections.append(Section(data.title, (), (data, prompts)))
+    return sections
+
+
+_SCORES = (
+    "In %, with a 95 % interval for new shots and new test examples at once (draws and examples are resampled "
+    "crosswise). The best of a column is bold. Majority is always the commonest label of the test examples, chance is "
+    "guessing among what is offered."
+)
+
+
+def _opening(results: Results, *, code: str) -> tuple[str, ...]:
+    setting, spec = results.setting, results.setting["model"]
+    made = f"Made by {code}{setting['command']}{code}, which writes this page. Nothing here was edited by hand."
+    model = (
+        f"Model {spec['model']} (revision {spec['revision'][:16]}, {spec['dtype']}, {setting['heads']} heads); "
+        f"{setting['shots']} shots a class, {setting['draws']} draws {setting['costly_draws']} of methods that run the "
+        f"model for every draw), seed {setting['seed']}; "
+        + ", ".join(f"{name} {version}" for name, version in setting["versions"].items())
+        + f"; {setting['machine']}."
+    )
+    about = (setting["about"],) if setting.get("about") else ()
+    return (made, *about, model)
+
+
+def _blocks(places: Sequence[Place]) -> list[Sequence[Place]]:
+    """Places a few at a time; the scores of one data set stay together."""
+    blocks: list[list[Place]] = [[]]
+    for i, (name, score) in enumerate(places):
+        together = len(column(name).scores) if i == 0 or places[i - 1][0] != name else 0
+        if len(blocks[-1]) + max(together, 1) > _ACROSS and blocks[-1] and together:
+            blocks.append([])
+        blocks[-1].append((name, score))
+    return list(blocks)
+
+
+def _markdown_grid(grid: Grid) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in cells)} |"
+
+    body = [
+        line([f"**{cell}**" if (down, across) in grid.best else cell for across, cell in enumerate(row)])
+        for down, row in enumerate(grid.rows)
+    ]
+    rule = "| " + " | ".join(["---"] + ["---:" for _ in grid.head[1:]]) + " |"
+    return [line(grid.head), rule, *body, ""]
+
+
+def _paragraphs(texts: Sequence[str]) -> list[str]:
+    return [line for text in texts for line in (text, "")]
+
+
+def _short(value: object) -> object:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,210 @@
+"""A whole run as one small value: which model, which data, which recipe, set to what. Opens what it names.
+
+A plan can be sent to other processes: each fills columns of its own, and they meet in the cells on disk.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import shlex
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import savs
+from savs.backbones.base import Backbone
+from savs.backbones.huggingface import load_backbone
+from savs.backbones.loading import DEMO_NAME
+from savs.baselines.registry import Resources
+from savs.baselines.task_vectors import SMALL
+from savs.bench.cells import Cells
+from savs.bench.columns import column
+from savs.bench.data import ColumnData, drawn, loaded
+from savs.bench.recipes import Recipe, recipe
+from savs.bench.runner import Bench, Setting, Stage
+from savs.errors import SavsError
+from savs.store import ActivationStore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of `savs bench`.
+
+    Attributes:
+        recipe: its name.
+        model: Hub id, folder or `demo`.
+        out: folder of the pages.
+        cells: folder of the finished cells.
+        drawn: whether columns are measured in miniature, on drawn data.
+        data_root: folder of the real data; None for the Hub.
+        columns: the columns wanted; None for all of the recipe.
+        methods: the methods wanted; None for all of the recipe.
+        setting: shots, draws, seed.
+        max_test: test examples of a column at most.
+        store: folder where features are kept between runs.
+        dtype: of the model; its own choice by default.
+        device: of the model; the fastest by default.
+    """
+
+    recipe: str
+    model: str
+    out: Path
+    cells: Path
+    drawn: bool
+    data_root: Path | None = None
+    columns: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    setting: Setting = Setting()
+    max_test: int | None = None
+    store: Path | None = None
+    dtype: str | None = None
+    device: str | None = None
+
+    def made_recipe(self) -> Recipe:
+        """The recipe with the columns and methods that are wanted.
+
+        Raises:
+            SavsError: a column or method is none of the recipe's, or nothing is left.
+        """
+        whole = recipe(self.recipe)
+        for what, wanted, known in (
+            ("column", self.columns, whole.columns),
+            ("method", self.methods, whole.methods),
+        ):
+            strange = [name for name in wanted or () if name not in known]
+            if strange:
+                raise SavsError(f"{self.recipe} has no {what} {strange[0]!r}; it has {', '.join(known)}")
+        return whole.only(columns=self.columns, methods=self.methods)
+
+    def load(self, name: str) -> ColumnData:
+        """The data of one column.
+
+        Raises:
+            DataError: they are not there, or cannot be used.
+        """
+        if self.drawn:
+            return drawn(column(name), seed=self.setting.seed, max_test=self.max_test)
+        return loaded(column(name), self.data_root, seed=self.setting.seed, max_test=self.max_test)
+
+    def open(self, stage: Stage = lambda _title: nullcontext()) -> Bench:
+        """Load the model, and put what it needs beside it.
+
+        Raises:
+            BackboneError: the model cannot be loaded.
+            StoreError, SpecMismatchError: the store is damaged, or another model's.
+        """
+        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
+        return Bench(
+            backbone=backbone,
+            cells=Cells(self.cells),
+            load=cache(self.load),
+            setting=self.setting,
+            resources=Resources(search=SMALL) if self.model == DEMO_NAME else Resources(),
+            store=None if self.store is None else _store(self.store, backbone),
+            stage=stage,
+        )
+
+    def command(self) -> str:
+        """What makes this run again, with everything that changes its numbers."""
+        setting = self.setting
+        words: list[Any] = ["savs", "bench", self.recipe, "--model", self.model]
+        if self.data_root is not None:
+            words += ["--data-root", self.data_root]
+        elif self.drawn and self.model != DEMO_NAME:
+            words.append("--drawn")
+        for option, names in (("--columns", self.columns), ("--methods", self.methods)):
+            words += [option, ",".join(names)] if names is not None else []
+        numbers = {"--shots": setting.shots, "--draws": setting.draws, "--costly-draws": setting.costly_draws}
+        for option, number in {**numbers, "--seed": setting.seed, "--max-test": self.max_test}.items():
+            words += [option, number] if number is not None else []
+        return shlex.join([str(word) for word in words])
+
+    def told(self, backbone: Backbone) -> dict[str, Any]:
+        """What changes the numbers, for the page."""
+        installed = {name: version(name) for name in ("torch", "transformers", "numpy", "scikit-learn")}
+        about = (
+            "Everything here is in miniature: the embedded model, and for every data set of the paper a drawn task of "
+            "its kind. It shows the machinery and the order of the methods on this model; its numbers say nothing "
+            "about the real data sets."
+        )
+        return {
+            "command": self.command(),
+            "about": about if self.drawn else "",
+            "model": {name: value for name, value in backbone.spec.to_json().items() if name != "location"},
+            "heads": backbone.layout.n_heads,
+            "shots": self.setting.shots,
+            "draws": self.setting.draws,
+            "costly_draws": min(self.setting.draws, self.setting.costly_draws),
+            "seed": self.setting.seed,
+            "max_test": self.max_test,
+            "versions": {"Python": platform.python_version(), "savs": savs.__version__, **installed},
+            "machine": _machine(backbone),
+        }
+
+
+def fill_side_by_side(plan: Plan, jobs: int, told: Callable[[str], None]) -> None:
+    """Fill the cells of a plan in several processes, a column at a time each; results are then read from the cells.
+
+    Args:
+        plan: what to fill.
+        jobs: processes, each with a model of its own and one core.
+        told: called with the name of each column that is done.
+    """
+    names = plan.made_recipe().columns
+    context = multiprocessing.get_context("spawn")
+    # The numerical libraries count their threads when they are imported, and take the count from the environment.
+    with _one_thread(), ProcessPoolExecutor(min(jobs, len(names)), context) as pool:
+        work = {pool.submit(_fill_column, plan, name): name for name in names}
+        for done in as_completed(work):
+            done.result()
+            told(work[done])
+
+
+def _fill_column(plan: Plan, name: str) -> None:
+    bench = _opened(plan)
+    try:
+        data = bench.load(name)
+    except SavsError:
+        return  # who reads the cells afterwards meets the same error, and tells it
+    for panel in plan.made_recipe().panels:
+        if name in panel.columns:
+            bench.fill(data, panel.rows)
+    bench.forget()
+
+
+@cache
+def _opened(plan: Plan) -> Bench:
+    """The model of a plan, loaded once in each process."""
+    return plan.open()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The environment in which new processes use one thread; put back afterwards."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _store(folder: Path, backbone: Backbone) -> ActivationStore:
+    return ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout)
+
+
+def _machine(backbone: Backbone) -> str:
+    device = str(getattr(getattr(backbone, "model", None), "device", "cpu"))
+    return f"{os.cpu_count()} CPU cores" if device == "cpu" else device

@@ -1,0 +1,189 @@
+"""`savs bench`: the paper's tables and figures, in miniature on the embedded model or for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from savs.cli.console import note, quiet_loading, show, waiting, working, write_json
+from savs.cli.options import DATA, MODEL, OUTPUT, RULE, AsJson, Device, Dtype
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from savs.bench.grids import Grid
+    from savs.bench.results import Results
+
+Recipes = Literal["table1", "table2", "table3", "figure3", "figure4"]
+_DEMO = "demo"
+#: Scores beside each other in 80 columns.
+_ACROSS = 5
+
+
+def bench(
+    recipe: Annotated[Recipes, typer.Argument(help="The table or figure of the paper.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="A Hub id, a folder, or demo.", rich_help_panel=MODEL, metavar="MODEL")
+    ] = _DEMO,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder with one folder a data set.",
+            show_default="drawn data for demo, else the Hub",
+            rich_help_panel=DATA,
+            metavar="DIR",
+        ),
+    ] = None,  # fmt: skip
+    drawn: Annotated[
+        bool, typer.Option("--drawn", help="Drawn data in miniature, whatever the model.", rich_help_panel=DATA)
+    ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Data sets, by comma.", show_default="all", rich_help_panel=DATA, metavar="NAMES"),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, by comma.", show_default="all", rich_help_panel=RULE, metavar="NAMES")
+    ] = None,
+    shots: Annotated[
+        int, typer.Option(min=1, help="Labelled examples of each class.", rich_help_panel=RULE, metavar="K")
+    ] = 20,
+    draws: Annotated[
+        int, typer.Option(min=1, help="How often the shots are drawn.", rich_help_panel=RULE, metavar="N")
+    ] = 5,
+    costly_draws: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="The same for icl, mtv and lora, which run the model for every draw.",
+            rich_help_panel=RULE,
+            metavar="N",
+        ),
+    ] = 2,  # fmt: skip
+    seed: Annotated[int, typer.Option(min=0, help="Of data and draws.", rich_help_panel=RULE, metavar="S")] = 0,
+    max_test: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            help="Test examples of a data set at most, spread over it.",
+            show_default="all",
+            rich_help_panel=DATA,
+            metavar="N",
+        ),
+    ] = None,  # fmt: skip
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Keep features there, for other runs.", rich_help_panel=OUTPUT, metavar="DIR"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder of the pages.", rich_help_panel=OUTPUT, metavar="DIR")
+    ] = Path("results"),
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of finished cells.", show_default="cells in --out", rich_help_panel=OUTPUT, metavar="DIR"
+        ),
+    ] = None,  # fmt: skip
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes side by side, a core each.", rich_help_panel=MODEL, metavar="N")
+    ] = 1,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Precision.", show_default="the device's", rich_help_panel=MODEL)
+    ] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a table or figure of the paper: every method, draw by draw.
+
+    A finished cell (a method, a data set, a draw) is kept and never run again:
+    start the same command anew after an interruption. The pages are written
+    over each time.
+    """
+    quiet_loading()
+    from savs.bench.pages import write_pages
+    from savs.bench.plan import Plan, fill_side_by_side
+    from savs.bench.results import measure
+    from savs.bench.runner import Setting
+
+    plan = Plan(
+        recipe=recipe,
+        model=model,
+        out=out,
+        cells=cells if cells is not None else out / "cells",
+        drawn=drawn or (model == _DEMO and data_root is None),
+        data_root=data_root,
+        columns=_names(columns),
+        methods=_names(methods),
+        setting=Setting(shots=shots, draws=draws, costly_draws=costly_draws, seed=seed),
+        max_test=max_test,
+        store=store,
+        dtype=dtype,
+        device=device,
+    )
+    made = plan.made_recipe()
+    if jobs > 1 and made.shows == "scores":
+        fill_side_by_side(plan, jobs, lambda name: note(f"{name}: cells filled"))
+    with waiting(f"loading {model}"):
+        opened = plan.open(lambda title: working(title))
+    results = measure(
+        opened,
+        made,
+        plan.told(opened.backbone),
+        told=lambda column: note(f"{column.name}: {column.why or 'done'}"),
+    )
+    with waiting("drawing the pages"):
+        written = write_pages(results, out)
+    if as_json:
+        write_json(results.to_json())
+    else:
+        show(*_tables(results))
+    note(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _tables(results: Results) -> list[RenderableType]:
+    """Tables of at most 80 columns: some scores beside each other, then the next."""
+    from rich.text import Text
+
+    from savs.bench.grids import Reasons, paper_grid, places_of, score_grid, value_and_half
+
+    reasons = Reasons()
+    parts: list[RenderableType] = []
+    for panel in results.recipe.panels:
+        if panel.counts or results.recipe.shows == "heads":
+            continue
+        places = places_of(panel)
+        for start in range(0, len(places), _ACROSS):
+            grid = score_grid(
+                results,
+                panel,
+                reasons,
+                places=places[start : start + _ACROSS],
+                cell=value_and_half,
+                head=lambda column, score: column.score_short(score),
+            )
+            parts += [_table(grid), ""]
+        beside = paper_grid(results, panel)
+        if beside is not None:
+            parts += [_table(beside), ""]
+    parts += [Text(f"{mark} {why}") for why, mark in reasons.marks.items()]
+    parts.append(Text("in percent, ± half of a 95 % interval over draws and examples", style="dim"))
+    return parts
+
+
+def _table(grid: Grid) -> RenderableType:
+    from rich.text import Text
+
+    from savs.cli.tables import table
+
+    made = table(*grid.head, right=grid.head[1:])
+    for down, row in enumerate(grid.rows):
+        style = "dim" if row[0] in ("majority", "chance") else ""
+        made.add_row(
+            *(Text(cell, style="bold" if (down, across) in grid.best else style) for across, cell in enumerate(row))
+        )
+    return made
