@@ -6,9 +6,8 @@ Knows examples, predictions and numbers: it loads no model, opens no media and w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from savs.intervals import (
     wilson_interval,
 )
 from savs.prediction import Prediction
+from savs.report import ClassScore, GroupScores, Metric, Report, SplitScore
 
 __all__ = [
     "ClassScore",
@@ -35,6 +35,7 @@ __all__ = [
     "Interval",
     "Metric",
     "Report",
+    "SplitScore",
     "correctness",
     "draws_interval",
     "evaluate",
@@ -42,120 +43,8 @@ __all__ = [
     "paired_difference",
 ]
 
-#: What a task is scored by. Plain accuracy and the table per class stand in every report.
-Metric = Literal["accuracy", "pairs", "groups", "average_precision"]
-
 #: Names by which the positive class of two is known without being told, in any case of letters.
 POSITIVE_NAMES = frozenset({"yes", "positive", "true", "1"})
-
-#: The version of the JSON form.
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """How one class fared. `support` is the number of examples that bear its label."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True)
-class GroupScores:
-    """Scores of groups of two images x two questions (NaturalBench, arXiv 2410.14669).
-
-    Attributes:
-        question: a point where a question is right on both images.
-        image: a point where both questions are right on an image.
-        group: a point where all four are right.
-        n_groups: groups scored.
-    """
-
-    question: Interval
-    image: Interval
-    group: Interval
-    n_groups: int
-
-
-@dataclass(frozen=True)
-class Report:
-    """How well one set of predictions fits its examples.
-
-    Attributes:
-        n: examples scored.
-        classes: the classes an answer is taken from, in the order of `confusion`.
-        metric: what the task is scored by; `score` is that number.
-        accuracy: share of examples answered rightly. The interval is Wilson's, or a bootstrap over groups
-            where examples share one.
-        macro_f1: mean F1 of the classes that occur as a label or as an answer.
-        balanced_accuracy: mean recall of the classes that occur as a label.
-        majority_class: the commonest label among these examples, the first of `classes` where several tie.
-        majority_accuracy: accuracy of always answering `majority_class`.
-        chance: accuracy of guessing evenly among the classes.
-        per_class: in the order of `classes`. Precision or recall of nothing is 0.
-        confusion: `[n_classes, n_classes]` counts, true x predicted. Unmatched answers have no column, so a
-            row may sum to less than its class's support.
-        unmatched_rate: share of answers that matched no class, None where no marker for them was given.
-        groups: with the metric `groups`.
-        pairs: with the metric `pairs`, the share of groups whose every example is right.
-        average_precision: with the metric of that name, of the class `positive`.
-        positive: the class that average precision is about.
-    """
-
-    n: int
-    classes: tuple[str, ...]
-    metric: Metric
-    accuracy: Interval
-    macro_f1: float
-    balanced_accuracy: float
-    majority_class: str
-    majority_accuracy: float
-    chance: float
-    per_class: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    unmatched_rate: float | None = None
-    groups: GroupScores | None = None
-    pairs: Interval | None = None
-    average_precision: Interval | None = None
-    positive: str | None = None
-
-    @property
-    def score(self) -> Interval:
-        """The number the task is scored by: for groups, the share of groups that are wholly right."""
-        scored = (self.groups.group if self.groups else None, self.pairs, self.average_precision)
-        return next((interval for interval in scored if interval is not None), self.accuracy)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object with the attributes' names, and the version of this form as `format`."""
-        return {"format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Report:
-        """Read back what `to_json` wrote.
-
-        Raises:
-            DataError: `fields` is no report, or one of another format.
-        """
-        values = dict(fields)
-        version = values.pop("format", None)
-        if version != FORMAT:
-            raise DataError(f"not a report of format {FORMAT}: its format is {version!r}; evaluate again to write one")
-        try:
-            values["classes"] = tuple(values["classes"])
-            values["confusion"] = tuple(tuple(row) for row in values["confusion"])
-            values["per_class"] = tuple(ClassScore(**row) for row in values["per_class"])
-            for name in ("accuracy", "pairs", "average_precision"):
-                values[name] = _read_interval(values[name])
-            if values["groups"] is not None:
-                groups = dict(values["groups"])
-                scores = {name: Interval(**groups[name]) for name in ("question", "image", "group")}
-                values["groups"] = GroupScores(**scores, n_groups=groups["n_groups"])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise DataError(f"not a report: {error}; expected the fields that Report.to_json writes") from error
 
 
 def evaluate(
@@ -178,8 +67,9 @@ def evaluate(
             two images x two questions in each; `average_precision` needs two classes and probabilities.
         classes: what an answer is taken from. By default the classes that the predictions give probabilities
             for; where they give none, every label and answer that occurs. Sorted unless given.
-        positive: the class that average precision is about. By default the one of the two that is called
-            yes, positive, true or 1, in any case of letters.
+        positive: the class that average precision is about; naming it asks for average precision beside any metric,
+            where labels of both classes occur. With the metric of that name, by default the one of the two that is
+            called yes, positive, true or 1, in any case of letters.
         unmatched: the label that marks an answer which matched no class. It counts as wrong, is reported as
             `unmatched_rate` and is no class.
         confidence: of the intervals.
@@ -199,7 +89,10 @@ def evaluate(
     occurring = [name for name in names if name in {*truth, *said}]
     frequency = Counter(truth)
     majority = max(names, key=lambda name: frequency[name])
-    positive = _positive_class(names, positive) if metric == "average_precision" else None
+    positive = _positive_class(names, positive) if metric == "average_precision" or positive is not None else None
+    if metric != "average_precision" and len(frequency) < 2:
+        positive = None  # said beside the score, where it can be
+    splits = _split_scores(examples, right, metric, confidence=confidence, seed=seed)
     return Report(
         n=len(examples),
         classes=names,
@@ -222,6 +115,8 @@ def evaluate(
         if positive is None
         else _average_precision(truth, answers, positive, confidence=confidence, seed=seed),
         positive=positive,
+        splits=splits,
+        mean_of_splits=sum(part.score.value for part in splits) / len(splits) if splits else None,
     )
 
 
@@ -330,6 +225,28 @@ def _group_scores(
     )
 
 
+def _split_scores(
+    examples: Sequence[Example], right: NDArray[np.bool_], metric: Metric, *, confidence: float, seed: int
+) -> tuple[SplitScore, ...]:
+    rows: dict[str, list[int]] = {}
+    for row, example in enumerate(examples):
+        if example.split is not None:
+            rows.setdefault(example.split, []).append(row)
+    if len(rows) < 2:
+        return ()
+    scores = []
+    for split, of in sorted(rows.items()):
+        members = [examples[row] for row in of]
+        if metric in ("pairs", "groups"):
+            whole = [bool(right[of][inside].all()) for inside in group_rows(members).values()]
+            score = wilson_interval(sum(whole), len(whole), confidence=confidence)
+        else:
+            score = _accuracy(members, right[of], confidence=confidence, seed=seed)
+        commonest = max(Counter(example.label for example in members).values())
+        scores.append(SplitScore(split, len(of), score, commonest / len(of)))
+    return tuple(scores)
+
+
 def _positive_class(classes: Sequence[str], positive: str | None) -> str:
     if len(classes) != 2:
         raise DataError(f"average precision needs two classes, got {len(classes)}: {some(classes)}")
@@ -364,7 +281,3 @@ def _average_precision(
     return two_sample_interval(
         score[is_positive], score[~is_positive], statistic, confidence=confidence, n_resamples=1000, seed=seed
     )
-
-
-def _read_interval(fields: Mapping[str, Any] | None) -> Interval | None:
-    return None if fields is None else Interval(**fields)

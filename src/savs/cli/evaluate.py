@@ -31,8 +31,8 @@ def evaluate(
     ] = False,
     positive: Annotated[
         str | None,
-        typer.Option(help="The class that average precision is about.", show_default="the one called yes, true, ...",
-                     metavar="CLASS"),
+        typer.Option(help="The class that average precision is about.", metavar="CLASS",
+                     show_default="the task's, else the one called yes"),
     ] = None,
     train: Annotated[
         str | None,
@@ -65,6 +65,7 @@ def evaluate(
         check_output(bad_rows_path(output), overwrite=overwrite)
     fitted = open_classifier(classifier)
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=True)
+    positive = positive if positive is not None else fitted.task.positive
     _check_scorable(fitted, examples, positive)
     leaks = _leaks(fitted, examples, train, image_root)
     warn_of_leaks(leaks or ())

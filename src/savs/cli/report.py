@@ -29,7 +29,8 @@ _MATRIX_LABEL = 18
 
 def report_tables(report: Report, compared: Sequence[Compared] = ()) -> list[RenderableType]:
     """Everything a person wants to see of a report, the scores first."""
-    return [scores(report, compared), "", per_class(report), "", confusions(report)]
+    parts = [per_split(report), ""] if report.splits else []
+    return [scores(report, compared), "", *parts, per_class(report), "", confusions(report)]
 
 
 def scores(report: Report, compared: Sequence[Compared] = ()) -> RenderableType:
@@ -49,6 +50,17 @@ def scores(report: Report, compared: Sequence[Compared] = ()) -> RenderableType:
     if compared:
         about.append(f"; ahead by: {compared[0].lead.method}; p: McNemar")
     return Group(made, about)
+
+
+def per_split(report: Report) -> RenderableType:
+    """The score of each part of the test set beside what always answering its commonest label gives, and their mean."""
+    numbers = ["score", "interval", "always one", "examples"]
+    made = table("part", *numbers, right=numbers)
+    for part in report.splits:
+        made.add_row(Text(part.split), *_score(part.score), percent(part.majority_accuracy), f"{part.n:,}")
+    if report.mean_of_splits is not None:
+        made.add_row(Text("mean of the parts", style="bold"), percent(report.mean_of_splits))
+    return made
 
 
 def per_class(report: Report) -> RenderableType:
@@ -72,7 +84,7 @@ def confusions(report: Report) -> RenderableType:
 
 
 def _add_method(made: Table, name: str, report: Report, against: Compared | None = None) -> None:
-    lead = [_points(against.lead), _p_value(against.p_value)] if against else []
+    lead = [lead_in_points(against.lead), p_in_words(against.p_value)] if against else []
     of_groups = report.metric in ("pairs", "groups")
     made.add_row(Text(name, style="bold"), *_score(report.accuracy), *([] if of_groups else lead))
     if report.groups is not None:
@@ -89,11 +101,13 @@ def _score(value: Interval) -> tuple[str, str]:
     return percent(value.value), f"{percent(value.low)} to {percent(value.high)}"
 
 
-def _points(value: Interval) -> str:
+def lead_in_points(value: Interval) -> str:
+    """A difference in percentage points, with its interval."""
     return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
 
 
-def _p_value(p: float) -> str:
+def p_in_words(p: float) -> str:
+    """A p-value with three decimals."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -96,6 +96,7 @@ class Task:
         labels: the classes, or None where the data say.
         fields: which columns play which part.
         metric: one of `METRICS`.
+        positive: the class that average precision is about, for tasks that are measured by it, alone or beside.
         answers: the word that stands for a label in a free answer ("Yes" for "harmful"), where it is not the label.
         description: one line for `savs tasks`.
         source: where the data live, and their licence.
@@ -111,6 +112,7 @@ class Task:
     labels: tuple[str, ...] | None = None
     fields: Fields = Fields()
     metric: str = "accuracy"
+    positive: str | None = None
     answers: Mapping[str, str] = field(default_factory=dict, hash=False)
     description: str = ""
     source: str = ""
@@ -305,7 +307,7 @@ def _check(task: Task) -> None:
         for pattern in signs.patterns.values():
             _groups(task, pattern)
     if task.labels is not None:
-        named = [*task.answers, *task.label_rule.map.values(), task.label_rule.otherwise]
+        named = [*task.answers, *task.label_rule.map.values(), task.label_rule.otherwise, task.positive]
         for label in named:
             if label is not None and label not in task.labels:
                 raise DataError(f"task {task.name!r} speaks of the label {label!r}, which is not in its labels")
