@@ -20,6 +20,10 @@ class BackboneError(SavsError):
     """A model cannot be loaded, or has no attention heads that can be read."""
 
 
+class HeadSearchError(BackboneError):
+    """The attention heads of a model were not found by structure, or not told apart; they can be named by hand."""
+
+
 class SpecMismatchError(SavsError):
     """Features or a classifier come from another backbone than the one at hand."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from savs.errors import BackboneError
+from savs.errors import HeadSearchError
 from savs.features import HeadId, HeadLayout
 
 #: What transformers calls the output projection of an attention module, most usual first.
@@ -93,7 +93,7 @@ def map_attention(model: nn.Module, *, pattern: str = "") -> AttentionMap:
         One source a layer, in layer order, and what of the decoder is not read.
 
     Raises:
-        BackboneError: there is none, the size of a head cannot be told, or a layer has two.
+        HeadSearchError: there is none, the size of a head cannot be told, or a layer has two.
     """
     left_out: list[LeftOut] = []
     if pattern:
@@ -108,7 +108,7 @@ def map_attention(model: nn.Module, *, pattern: str = "") -> AttentionMap:
             else:
                 sources.append(_describe(model, name))
     if not sources:
-        raise BackboneError(
+        raise HeadSearchError(
             f"found no attention heads in {type(model).__name__}"
             + (f" with the pattern {pattern!r}" if pattern else "")
             + "; expected attention modules with an output projection named "
@@ -119,7 +119,7 @@ def map_attention(model: nn.Module, *, pattern: str = "") -> AttentionMap:
     layers = [source.layer for source in sources]
     if len(set(layers)) != len(layers):
         doubled = [s.name for s in sources if layers.count(s.layer) > 1]
-        raise BackboneError(
+        raise HeadSearchError(
             f"more than one attention module a layer in {type(model).__name__}: {', '.join(doubled[:4])}. "
             "Name the right ones with attention_modules=, a regular expression over module paths"
         )
@@ -233,7 +233,7 @@ def _describe(model: nn.Module, name: str) -> AttentionSource:
         n_heads = next((count for count in counts if isinstance(count, int)), 0)
         head_dim = width // n_heads if n_heads and width % n_heads == 0 else 0
     if not head_dim or width % head_dim:
-        raise BackboneError(
+        raise HeadSearchError(
             f"cannot tell the size of a head at {name}: the projection takes {width} values and the module says "
             f"head_dim={head_dim!r}. Please report this model family"
         )
@@ -248,7 +248,7 @@ def _layer_of(attention: nn.Module, name: str) -> int:
         return layer
     numbers = re.findall(r"\.(\d+)(?=\.|$)", name)
     if not numbers:
-        raise BackboneError(f"cannot tell the layer of {name}: its path holds no number")
+        raise HeadSearchError(f"cannot tell the layer of {name}: its path holds no number")
     return int(numbers[0])
 
 
