@@ -90,6 +90,8 @@ def processor_for(config: PreTrainedConfig) -> Any:
         processor_class, parts["video_processor"] = without_video(processor_class), None
     processor = processor_class(**parts, **(_settings(processor_class, config, parts) | own.get("processor", {})))
     _tell(config, processor)
+    for name, token in own.get("ids", {}).items():
+        setattr(config, name, processor.tokenizer.convert_tokens_to_ids(token))
     mark = own.get("mark") or _mark(config, processor)
     if mark:
         processor.chat_template = _TEMPLATE.replace("IMAGE", mark)
@@ -102,8 +104,9 @@ def tokenizer_for(source: str, kind: str, more: Sequence[str] = ()) -> PreTraine
     attributes = set(re.findall(r"(?:self\.)?tokenizer\.(?!add_|has_)(\w+_token)(?:_id)?\b", source))
     # What the processor only asks for has a stand-in of its own.
     attributes -= set(re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+?)(?:_id)?[\"']", source))
-    named = {name: f"<{name}>" for name in sorted(attributes - _BASIC_TOKENS.keys())}
-    special = dict.fromkeys([*differences(kind).get("tokens", ()), *named.values(), *literals, *more])
+    own = differences(kind)
+    named = {name: f"<{name}>" for name in sorted((attributes | set(own.get("named_tokens", ()))) - _BASIC_TOKENS.keys())}
+    special = dict.fromkeys([*own.get("tokens", ()), *named.values(), *literals, *more])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*_BASIC_TOKENS.values(), *special, *alphabet]))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
@@ -174,6 +177,8 @@ def _settings(processor_class: Any, config: PreTrainedConfig, parts: Mapping[str
             settings[name] = _tokens_of_an_image(config)
         elif name == "num_additional_image_tokens":  # CLIP's image towers have one of their own
             settings[name] = int("clip" in str(getattr(_tower(config), "model_type", "")))
+        elif name == "vision_feature_select_strategy":
+            settings[name] = getattr(config, name, "default")
         else:
             value = _setting(config, "image_size" if name == "img_size" else name)
             if value is not None:

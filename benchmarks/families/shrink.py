@@ -46,6 +46,7 @@ _SUBCONFIG = re.compile(r"(_config|^encoder|^decoder)$")
 #: Sizes that no rule gives, by the name of the setting.
 _SIZES: dict[str, Any] = {
     "image_size": 32,
+    "insert_layer_id": 1,
     "patch_size": 8,
     "head_dim": 16,
     "d_kv": 16,
@@ -134,7 +135,7 @@ def _small(name: str, value: Any, config: dict[str, Any], depth: int | None, kep
 
 
 def _small_list(name: str, value: list[Any], depth: int | None, kept: int) -> list[Any]:
-    if name in _SIZES:
+    if name in _SIZES and len(set(value)) == 1:  # height and width
         return [_SIZES[name]] * len(value)
     if depth and len(value) == depth:
         return value[:kept]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from savs.backbones.encoding import Encoder, Inputs
+from savs.backbones.inputs import tokens_across
 from savs.backbones.prefixes import Prompt, Tails, common_length, split
 from savs.data.example import Example, Media
 from savs.data.media import content_key
@@ -83,7 +84,7 @@ def batches(
     for units in _alike(examples, encoder, share):
         kept = [common_length([prompt.tokens for prompt in unit]) for unit in units]
         queue = [(i, prompt) for i, unit in enumerate(units) for prompt in unit]
-        width = 0 if size else encoder.encode([queue[0][1].example], [queue[0][1].text])["input_ids"].shape[1]
+        width = 0 if size else tokens_across(encoder.encode([queue[0][1].example], [queue[0][1].text]))
         start = 0
         while start < len(queue):
             count = size or _fitting(queue, start, kept, width, tokens)
@@ -180,4 +181,4 @@ def _batch(units: Sequence[Sequence[Prompt]], encoder: Encoder) -> Batch:
 def _width(batch: Batch) -> int:
     """Tokens of its widest prompt."""
     beyond = 0 if batch.tails is None else batch.tails.input_ids.shape[1]
-    return batch.inputs["input_ids"].shape[1] + beyond
+    return tokens_across(batch.inputs) + beyond

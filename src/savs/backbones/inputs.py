@@ -47,8 +47,13 @@ def with_decoder_inputs(
     return inputs
 
 
+def tokens_across(inputs: Mapping[str, Tensor]) -> int:
+    """Tokens of the widest row, of the encoder or the decoder: some models take text in one of them alone."""
+    return max(inputs[name].shape[1] for name in ("input_ids", "decoder_input_ids") if name in inputs)
+
+
 def last_positions(inputs: Mapping[str, Tensor]) -> Tensor:
-    """The position of each row's last real token, counted from the end: `[n_rows]`, -1 where a row is not padded.
+    """The position of each row's last real token, counted from the end: `[n_rows]`, -1 where no padding follows it.
 
     Counted from the end because some models put image tokens in front of the text themselves: what follows the last
     real token is then still what the processor padded. In an encoder-decoder it is the decoder's input that counts.
@@ -59,4 +64,5 @@ def last_positions(inputs: Mapping[str, Tensor]) -> Tensor:
         ids, mask = inputs["input_ids"], inputs.get("attention_mask")
     if mask is None:
         return torch.full((len(ids),), -1, device=ids.device)
-    return mask.sum(dim=1) - 1 - mask.shape[1]
+    # The last one of the mask, not their number: some processors pad on the left, whatever they are asked.
+    return (mask != 0).long().cumsum(dim=1).argmax(dim=1) - mask.shape[1]
