@@ -6,6 +6,7 @@ Selects nothing, measures nothing. What is stored is never run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -115,12 +116,21 @@ def _fill(
     store.check(backbone.spec, backbone.layout)
     done = len(examples) - len(store.missing(keys))
     ran = 0
-    for rows in plan(store, keys, commit_every):
-        chosen = [examples[row] for row in rows]
-        z = backbone.head_activations(chosen, batch_size=batch_size, progress=_shifted(progress, done, len(examples)))
-        store.append(z, [keys[row] for row in rows], [example.id for example in chosen])
-        done += len(rows)
-        ran += len(rows)
+    # The disk is waited for while the model runs on: one commit is under way at most, and its error stops the work.
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        committing: Future[int] | None = None
+        for rows in plan(store, keys, commit_every):
+            chosen = [examples[row] for row in rows]
+            z = backbone.head_activations(
+                chosen, batch_size=batch_size, progress=_shifted(progress, done, len(examples))
+            )
+            if committing is not None:
+                committing.result()
+            committing = writer.submit(store.append, z, [keys[row] for row in rows], [one.id for one in chosen])
+            done += len(rows)
+            ran += len(rows)
+        if committing is not None:
+            committing.result()
     if progress is not None and not ran:
         progress(len(examples), len(examples))
     return ran
@@ -152,14 +162,14 @@ class StoredBackbone:
         Args:
             folder: of the store.
             load: opens the backbone; called when it is first needed.
-            dtype: as for `ActivationStore.create`, of a store that is made.
+            dtype: as for `ActivationStore.create`.
 
         Raises:
-            StoreError: the store is damaged, or of a later format.
+            StoreError: the store is damaged, of a later format, or in another precision.
             OutputExistsError: the folder holds something else.
         """
         if is_store(folder):
-            return cls(ActivationStore.open(folder), load)
+            return cls(ActivationStore.open(folder, dtype=dtype), load)
         check_vacant(Path(folder))
         backbone = load()
         store = ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout, dtype=dtype)

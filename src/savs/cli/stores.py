@@ -122,7 +122,8 @@ def facts_of_store(store: ActivationStore) -> dict[str, str]:
     spec, size = store.spec, sum(path.stat().st_size for path in store.shards)
     layers, heads = store.layout.shape
     return {
-        "store": f"{store.folder}, {len(store):,} examples in {len(store.shards)} shards, {size / 1e6:,.1f} MB",
+        "store": str(store.folder),
+        "holds": f"{len(store):,} examples in {len(store.shards)} shards, {size / 1e6:,.1f} MB",
         "backbone": f"{spec.model} at {spec.revision[:12]}, {spec.dtype}, {spec.attention}",
         "heads": f"{store.layout.n_heads}, {layers} layers x {heads}, {store.layout.head_dim} wide, in {store.dtype}",
     }

@@ -22,6 +22,7 @@ from savs.features import FloatArray
 from savs.store.files import write_whole
 
 SUFFIX = ".safetensors"
+_METADATA = "savs"
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 #: Of the rows of a shard, the share from which they are read all, and those that were not asked for thrown away.
 _DENSE = 0.25
@@ -97,7 +98,8 @@ def write_shard(folder: Path, z: FloatArray, keys: Sequence[str], ids: Sequence[
         OSError: it cannot be written; the folder is as it was then.
     """
     packed = np.frombuffer(bytes.fromhex("".join(keys)), dtype=np.uint8).reshape(len(keys), -1)
-    metadata = {"feature_key": feature_key, "ids": json.dumps(list(ids))}
+    # One entry: the library writes several in no fixed order, and equal rows would not give equal files.
+    metadata = {_METADATA: json.dumps({"feature_key": feature_key, "ids": list(ids)})}
     data = save({"keys": packed, "z": np.ascontiguousarray(z)}, metadata=metadata)
     path = folder / f"{hashlib.sha256(data).hexdigest()}{SUFFIX}"
     write_whole(path, data)
@@ -118,7 +120,8 @@ def open_shard(path: Path) -> Shard:
             if length > size:
                 raise ValueError("its header is longer than the file")
             header = json.loads(file.read(length))
-            features, names, metadata = header["z"], header["keys"], header["__metadata__"]
+            features, names = header["z"], header["keys"]
+            metadata = json.loads(header["__metadata__"][_METADATA])
             start = 8 + length
             if start + max(features["data_offsets"][1], names["data_offsets"][1]) != size:
                 raise ValueError("it is longer or shorter than its header says")
@@ -126,7 +129,7 @@ def open_shard(path: Path) -> Shard:
             file.seek(start + names["data_offsets"][0])
             keys = file.read(n_rows * names["shape"][1]).hex()
             digits = 2 * names["shape"][1]
-            ids = tuple(json.loads(metadata["ids"]))
+            ids = tuple(metadata["ids"])
             if len(ids) != n_rows or names["shape"][0] != n_rows:
                 raise ValueError(f"{len(ids)} ids and {names['shape'][0]} keys for {n_rows} rows")
             return Shard(
@@ -139,7 +142,7 @@ def open_shard(path: Path) -> Shard:
                 feature_key=metadata["feature_key"],
             )
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise damaged(path, f"{type(error).__name__}: {error}") from error
+            raise damaged(path, f"it lacks {error}" if isinstance(error, KeyError) else str(error)) from error
 
 
 def is_shard(name: str) -> bool:

@@ -74,9 +74,9 @@ class ActivationStore:
             StoreError: it is stored in another precision, is damaged, or cannot be written.
         """
         folder = Path(folder)
-        if dtype is not None and dtype not in get_args(StoreDtype):
-            raise ValueError(f"dtype={dtype!r}; choose one of {', '.join(get_args(StoreDtype))}")
         if not is_store(folder):
+            if dtype is not None and dtype not in get_args(StoreDtype):
+                raise ValueError(f"dtype={dtype!r}; choose one of {', '.join(get_args(StoreDtype))}")
             check_vacant(folder)
             try:
                 (folder / SHARDS_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -84,24 +84,29 @@ class ActivationStore:
             except OSError as error:
                 raise _unwritable(folder, error) from error
         # Read back even if just written: of two processes that create it at once, one has the last word.
-        store = cls.open(folder)
+        store = cls.open(folder, dtype=dtype)
         store.check(spec, layout)
-        if dtype not in (None, store.dtype):
-            raise StoreError(
-                f"holds {store.dtype}, and {dtype} was asked for; leave that out, or use another folder",
-                location=str(folder),
-            )
         return store
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls, folder: str | Path, *, dtype: StoreDtype | None = None) -> Self:
         """Open a store that is there. Reads its manifest alone.
 
+        Args:
+            folder: where.
+            dtype: the precision it has to be in; any by default.
+
         Raises:
-            StoreError: there is none, its manifest is damaged, or it is of a later format.
+            StoreError: there is none, its manifest is damaged, or it is of a later format or in another precision.
         """
         folder = Path(folder)
-        return cls(folder, Manifest.read(folder))
+        manifest = Manifest.read(folder)
+        if dtype not in (None, manifest.dtype):
+            raise StoreError(
+                f"holds {manifest.dtype}, and {dtype} was asked for; leave that out, or use another folder",
+                location=str(folder),
+            )
+        return cls(folder, manifest)
 
     def __repr__(self) -> str:
         return f"ActivationStore({str(self.folder)!r}, {self.spec.model}, {self.layout.n_heads} heads, {self.dtype})"
@@ -167,7 +172,7 @@ class ActivationStore:
         rows = sorted(row for key, row in first.items() if key in absent)
         if not rows:
             return 0
-        stored = self._converted(z[rows])
+        stored = self._head_major(z if len(rows) == len(keys) else z[rows])
         folder = self.folder / SHARDS_FOLDER
         try:
             folder.mkdir(exist_ok=True)
@@ -177,7 +182,7 @@ class ActivationStore:
                 self._swept = True
             write_shard(
                 folder,
-                stored.transpose(1, 0, 2),
+                stored,
                 [keys[row] for row in rows],
                 [(ids if ids is not None else keys)[row] for row in rows],
                 feature_key=self.spec.fingerprint(),
@@ -286,15 +291,14 @@ class ActivationStore:
             )
         return shard
 
-    def _converted(self, z: FloatArray) -> FloatArray:
-        """The rows in the store's precision."""
+    def _head_major(self, z: FloatArray) -> FloatArray:
+        """The rows as a shard holds them, `[n_heads, n_rows, head_dim]`, in the store's precision."""
         with np.errstate(over="ignore"):
-            stored: FloatArray = z.astype(self.dtype)
+            stored: FloatArray = np.asarray(z.transpose(1, 0, 2), dtype=self.dtype, order="C")
         if not np.isfinite(stored).all():
-            largest = float(np.abs(z).max())
             raise ValueError(
-                f"features have to be finite in {self.dtype}; the largest here is {largest:g}. A float32 store takes "
-                "whatever a backbone gives"
+                f"features have to be finite in {self.dtype}; the largest here is {float(np.abs(z).max()):g}. A "
+                "float32 store takes whatever a backbone gives"
             )
         return stored
 

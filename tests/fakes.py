@@ -1,0 +1,70 @@
+"""A backbone without a model: features are a function of the text alone, so that any row can be checked anywhere.
+
+Run as a program it fills a store, for tests that start, kill and race such processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+
+import numpy as np
+
+from savs.backbones.base import BackboneSpec
+from savs.data.example import Example
+from savs.features import HeadLayout
+
+SPEC = BackboneSpec(model="fake", revision="r1", dtype="float32", attention="none")
+
+
+def examples(n: int, first: int = 0) -> list[Example]:
+    return [Example(f"e{i}", f"text {i}", label="ab"[i % 2]) for i in range(first, first + n)]
+
+
+class FakeBackbone:
+    """Counts the examples it is asked; `slow` seconds are spent on each call, `noise` is added to every value."""
+
+    def __init__(self, n_heads: int = 6, head_dim: int = 4, *, spec: BackboneSpec = SPEC, slow=0.0, noise=0.0) -> None:
+        self.spec = spec
+        self.layout = HeadLayout.grid(2, n_heads // 2, head_dim)
+        self.slow = slow
+        self.noise = noise
+        self.asked: list[str] = []
+
+    def head_activations(self, examples, *, heads=None, batch_size=None, progress=None):
+        self.asked += [example.id for example in examples]
+        time.sleep(self.slow)
+        z = np.stack([self.features(example.text) for example in examples]) + np.float32(self.noise)
+        if progress is not None:
+            progress(len(examples), len(examples))
+        column = {head: i for i, head in enumerate(self.layout.heads)}
+        return z if heads is None else z[:, [column[head] for head in heads]]
+
+    def features(self, text: str):
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+        shape = (self.layout.n_heads, self.layout.head_dim)
+        return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+    def generate(self, examples, *, max_new_tokens=16, progress=None):
+        return [example.text for example in examples]
+
+    def answer_log_likelihoods(self, examples, answers, *, progress=None):
+        return np.zeros((len(examples), len(answers)))
+
+
+def main(folder: str, n: str, commit_every: str, slow: str, noise: str, head_dim: str) -> None:
+    from savs.extraction import fill
+    from savs.store import ActivationStore
+
+    backbone = FakeBackbone(head_dim=int(head_dim), slow=float(slow), noise=float(noise))
+    store = ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    fill(store, backbone, examples(int(n)), commit_every=int(commit_every))
+    sys.stdout.write("done\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
