@@ -1,6 +1,8 @@
 """Every benchmark loads from every shape that its data come in: fixtures with the fields of the real files."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,14 @@ from savs.data.tasks import load_task
 from savs.errors import DataError
 
 datasets = pytest.importorskip("datasets")
+
+
+def test_the_page_says_what_the_specs_say():
+    script = Path(__file__).parents[2] / "docs/update_benchmarks.py"
+    page = script.with_name("benchmarks.md").read_text(encoding="utf-8")
+    updated = runpy.run_path(str(script))["updated"]
+    assert updated(page) == page, "run python docs/update_benchmarks.py"
+    assert updated(page.replace("BLINK", "WINK")) == page
 
 
 def test_every_column_of_the_paper_and_two_more_have_a_benchmark():

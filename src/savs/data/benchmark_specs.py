@@ -67,6 +67,7 @@ class BenchmarkSpec:
         ways: where set, each example is asked as multiple choice among so many classes (see `choices.offer`).
         by_part: what `Example.split` names, where heads are chosen for each part by itself ("subtask").
         held_out: of a benchmark without training rows, how many in a hundred shots are drawn from.
+        note: what a reader must know before comparing numbers.
     """
 
     name: str
@@ -79,6 +80,7 @@ class BenchmarkSpec:
     ways: int | None = None
     by_part: str | None = None
     held_out: int = 20
+    note: str = ""
 
 
 @cache
