@@ -55,7 +55,7 @@ class Cell:
 
     Attributes:
         key: what decided it.
-        answers: one a test example, in the order of the test set; without votes.
+        answers: one a test example, in the order of the test set, each `as_kept`.
         seconds: that it took.
         forwards: sequences that went through the decoder for it alone.
         peak_bytes: the most memory in use.
@@ -119,6 +119,11 @@ class Cells:
         return path
 
 
+def as_kept(answer: Prediction) -> Prediction:
+    """The answer as a cell holds it: without votes, probabilities to six decimals."""
+    return Prediction(answer.id, answer.label, {name: round(p, 6) for name, p in answer.probabilities.items()}, {})
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file that gets its name when it is on disk to its end."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -134,8 +139,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def _lines(cell: Cell) -> Sequence[dict[str, Any]]:
     return [
-        {"id": a.id, "label": a.label, "probabilities": {name: round(p, 6) for name, p in a.probabilities.items()}}
-        for a in cell.answers
+        {"id": answer.id, "label": answer.label, "probabilities": dict(answer.probabilities)} for answer in cell.answers
     ]
 
 

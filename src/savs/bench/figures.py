@@ -15,11 +15,13 @@ from savs.bench.columns import column
 from savs.bench.head_maps import HeadMap
 from savs.bench.recipes import FIRST, Panel
 from savs.bench.results import Entry, Results
-from savs.plot import ACCENT, GRID, INK, MARKERS, NORMAL, PALETTE, SMALL, SOFT, class_colours
+from savs.plot import ACCENT, GRID, INK, NORMAL, PALETTE, SMALL, SOFT, class_colours
 
 _WIDTH = 7.2
 #: Small pictures beside each other.
 _ACROSS = 4
+#: Seven of them, so that with ten colours no two of seventy methods look alike.
+_MARKS = "sD^vP<>"
 
 
 def figures(results: Results) -> dict[str, Figure]:
@@ -54,7 +56,7 @@ def _dots(results: Results, panel: Panel) -> Figure:
         axes.plot(
             [100 * interval.value for _, interval in at],
             [y for y, _ in at],
-            "o" if first else MARKERS[1 + i // len(PALETTE) + i % (len(MARKERS) - 1)] if i else "s",
+            "o" if first else _MARKS[i % len(_MARKS)],
             color=colour,
             markersize=6 if first else 4.5,
             markeredgecolor="white",

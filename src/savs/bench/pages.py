@@ -183,8 +183,8 @@ def _opening(results: Results, *, code: str) -> tuple[str, ...]:
     made = f"Made by {code}{setting['command']}{code}, which writes this page. Nothing here was edited by hand."
     model = (
         f"Model {spec['model']} (revision {spec['revision'][:16]}, {spec['dtype']}, {setting['heads']} heads); "
-        f"{setting['shots']} shots a class, {setting['draws']} draws {setting['costly_draws']} of methods that run the "
-        f"model for every draw), seed {setting['seed']}; "
+        f"{setting['shots']} shots a class, {setting['draws']} draws ({setting['costly_draws']} of methods that run "
+        f"the model for every draw), seed {setting['seed']}; "
         + ", ".join(f"{name} {version}" for name, version in setting["versions"].items())
         + f"; {setting['machine']}."
     )

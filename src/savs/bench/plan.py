@@ -20,10 +20,12 @@ from typing import Any
 
 import savs
 from savs.backbones.base import Backbone
+from savs.backbones.dual_encoder import load_dual_encoder
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.loading import DEMO_NAME
+from savs.baselines.image_text import Towers
 from savs.baselines.registry import Resources
-from savs.baselines.task_vectors import SMALL
+from savs.baselines.task_vectors import SMALL, Search
 from savs.bench.cells import Cells
 from savs.bench.columns import column
 from savs.bench.data import ColumnData, drawn, loaded
@@ -48,6 +50,7 @@ class Plan:
         methods: the methods wanted; None for all of the recipe.
         setting: shots, draws, seed.
         max_test: test examples of a column at most.
+        dual_encoders: Hub ids or folders of CLIP and SigLIP models.
         store: folder where features are kept between runs.
         dtype: of the model; its own choice by default.
         device: of the model; the fastest by default.
@@ -63,6 +66,7 @@ class Plan:
     methods: tuple[str, ...] | None = None
     setting: Setting = Setting()
     max_test: int | None = None
+    dual_encoders: tuple[str, ...] = ()
     store: Path | None = None
     dtype: str | None = None
     device: str | None = None
@@ -106,7 +110,13 @@ class Plan:
             cells=Cells(self.cells),
             load=cache(self.load),
             setting=self.setting,
-            resources=Resources(search=SMALL) if self.model == DEMO_NAME else Resources(),
+            resources=Resources(
+                dual_encoders={
+                    encoder.family: Towers(encoder)
+                    for encoder in (load_dual_encoder(name, device=self.device) for name in self.dual_encoders)
+                },
+                search=SMALL if self.model == DEMO_NAME else Search(),
+            ),
             store=None if self.store is None else _store(self.store, backbone),
             stage=stage,
         )
@@ -119,6 +129,8 @@ class Plan:
             words += ["--data-root", self.data_root]
         elif self.drawn and self.model != DEMO_NAME:
             words.append("--drawn")
+        for name in self.dual_encoders:
+            words += ["--dual-encoder", name]
         for option, names in (("--columns", self.columns), ("--methods", self.methods)):
             words += [option, ",".join(names)] if names is not None else []
         numbers = {"--shots": setting.shots, "--draws": setting.draws, "--costly-draws": setting.costly_draws}

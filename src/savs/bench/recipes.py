@@ -21,7 +21,10 @@ SHOT_COUNTS = (1, 2, 5, 10, 20, 40)
 HEAD_COUNTS = (1, 2, 5, 10, 20, 40, 80, None)
 CURVES = ("sav", "sav-loo", "gda-loo")
 #: Methods of the registry that have a table of their own, or a line of their own under every table.
-_ELSEWHERE = ("majority", "knn", "linear", "transferred-heads", "sparse-layers")
+_ELSEWHERE = (
+    *("majority", "knn", "linear", "transferred-heads", "sparse-layers"),
+    *("clip-concatenated", "siglip-concatenated"),
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def _table2() -> Recipe:
             "2c",
             "Few-shot SigLIP",
             ("naturalbench_vqa", "eurosat"),
-            (row("sav"), *_those("siglip-class-means", "siglip-cross-modal")),
+            (row("sav"), *_those("siglip-means", "siglip-cross-modal")),
         ),
     )
     return Recipe("table2", "Table 2: other tasks' heads, and dual encoders", panels)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from savs.backbones.base import Backbone
 from savs.baselines.method import Method
-from savs.baselines.registry import METHODS, Resources, build
+from savs.baselines.registry import METHODS, Resources, build, takes_shots
 from savs.features import HeadFeatures
 
 #: Methods that train, or that ask the model anew for every draw of the shots: minutes where others take seconds.
@@ -39,7 +39,7 @@ class Row:
     @property
     def takes_shots(self) -> bool:
         """Whether its answers depend on the draw."""
-        return "zero-shot" not in self.name
+        return takes_shots(self.name)
 
     @property
     def is_costly(self) -> bool:

@@ -18,7 +18,7 @@ from savs.backbones.cost import Cost, measured
 from savs.baselines.method import Method, Problem
 from savs.baselines.registry import Resources
 from savs.baselines.zero_shot import UNMATCHED
-from savs.bench.cells import Cell, CellKey, Cells
+from savs.bench.cells import Cell, CellKey, Cells, as_kept
 from savs.bench.data import ColumnData
 from savs.bench.rows import Row, settings_of, without_rows
 from savs.data.example import Example
@@ -146,7 +146,7 @@ class Bench:
         by_id = {answer.id: answer for answer in answers}
         cell = Cell(
             key=key,
-            answers=tuple(among_choices(by_id[example.id], example) for example in data.test),
+            answers=tuple(as_kept(among_choices(by_id[example.id], example)) for example in data.test),
             seconds=cost.seconds,
             forwards=cost.forwards,
             peak_bytes=cost.peak_bytes,

@@ -72,6 +72,12 @@ def bench(
             metavar="N",
         ),
     ] = None,  # fmt: skip
+    dual_encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A CLIP or SigLIP model, for its rows; may be given twice.", rich_help_panel=MODEL, metavar="ID"
+        ),
+    ] = None,  # fmt: skip
     store: Annotated[
         Path | None,
         typer.Option(help="Keep features there, for other runs.", rich_help_panel=OUTPUT, metavar="DIR"),
@@ -117,6 +123,7 @@ def bench(
         methods=_names(methods),
         setting=Setting(shots=shots, draws=draws, costly_draws=costly_draws, seed=seed),
         max_test=max_test,
+        dual_encoders=tuple(dual_encoder or ()),
         store=store,
         dtype=dtype,
         device=device,

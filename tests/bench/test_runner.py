@@ -1,0 +1,157 @@
+"""Cells are filled once, whatever happens in between; answers are taken from what an example offers."""
+
+from dataclasses import replace
+
+import pytest
+
+from savs.backbones.cost import measured
+from savs.baselines.registry import Resources
+from savs.bench.rows import row, settings_of
+from savs.bench.runner import Bench, Setting, among_choices
+from savs.data.example import Example
+from savs.errors import DataError
+from savs.features import HeadId
+from savs.prediction import Prediction
+
+ROWS = [row("zero-shot-free"), row("sav"), row("hec")]
+
+
+def test_every_row_has_its_draws_and_answers_every_test_example(bench, small):
+    data = small("mhalubench")
+    found = bench.fill(data, ROWS)
+    assert [len(found[name].cells) for name in ("zero-shot-free", "sav", "hec")] == [1, 3, 3]
+    for name in found:
+        for cell in found[name].cells:
+            assert [a.id for a in cell.answers] == [e.id for e in data.test]
+    assert [cell.key.seed for cell in found["sav"].cells] == [0, 1, 2]
+    assert found["zero-shot-free"].cells[0].key.seed is None
+    assert found["sav"].cells[0].forwards == 0
+    assert found["sav"].cells[0].reading["forwards"] >= len(data.pool) + len(data.test)
+    assert found["zero-shot-free"].cells[0].reading is None
+
+
+def test_a_finished_run_costs_no_forward_pass(bench, small):
+    data = small("mhalubench")
+    first = bench.fill(data, ROWS)
+    bench.forget()
+    with measured(bench.backbone) as cost:
+        again = bench.fill(data, ROWS)
+    assert cost.forwards == 0
+    assert again == first
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(bench, small, monkeypatch):
+    data = small("mhalubench")
+    keep, kept = bench.cells.keep, []
+
+    def interrupt(cells, cell):
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+        kept.append(cell.key)
+        return keep(cell)
+
+    monkeypatch.setattr(type(bench.cells), "keep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bench.fill(data, ROWS)
+    monkeypatch.undo()
+    made = []
+    original = type(bench.cells).keep
+    monkeypatch.setattr(
+        type(bench.cells), "keep", lambda cells, cell: (made.append(cell.key), original(cells, cell))[1]
+    )
+    found = bench.fill(data, ROWS)
+    assert len(made) == 7 - 2 and not set(map(str, made)) & set(map(str, kept))
+    assert [len(each.cells) for each in found.values()] == [1, 3, 3]
+
+
+def test_changed_settings_are_run_and_unchanged_ones_are_not(bench, small):
+    data = small("mhalubench")
+    bench.fill(data, ROWS)
+    more = replace(bench, setting=Setting(shots=4, draws=4), _read={})
+    fewer = replace(bench, setting=Setting(shots=2, draws=3), _read={})
+    n = len(list(bench.cells.folder.rglob("*.jsonl")))
+    more.fill(data, ROWS)
+    assert len(list(bench.cells.folder.rglob("*.jsonl"))) == n + 2, "one draw more of two rows"
+    fewer.fill(data, ROWS)
+    assert len(list(bench.cells.folder.rglob("*.jsonl"))) == n + 2 + 6
+
+
+def test_heads_are_chosen_for_each_subtask(bench, small):
+    data = small("blink", shots=4, test=12)
+    cell = bench.fill(data, [row("sav")])["sav"].cells[0]
+    assert [a.id for a in cell.answers] == [e.id for e in data.test]
+    alone = replace(data.of_part("shape"), column=replace(data.column, by_part=False))
+    answers = {a.id: a for a in bench.fill(alone, [row("sav")])["sav"].cells[0].answers}
+    of_part = [a for a in cell.answers if a.id in answers]
+    assert of_part and [a.label for a in of_part] == [answers[a.id].label for a in of_part]
+
+
+def test_what_cannot_be_done_is_told_in_words(bench, small):
+    data = small("mhalubench")
+    found = bench.fill(data, [row("clip-zero-shot"), row("sav-loo", shots=1), row("sav", shots=1)])
+    assert "--dual-encoder" in found["clip-zero-shot"].why
+    assert "single shot" in found["sav-loo"].why
+    assert found["sav"].why is None and found["sav"].cells[0].key.shots == 1
+
+
+def test_a_method_that_fails_does_not_take_the_others_with_it(bench, small, monkeypatch):
+    def fails(*_, **__):
+        raise DataError("the picture is gone")
+
+    monkeypatch.setattr("savs.baselines.zero_shot.ZeroShot.predict", fails)
+    found = bench.fill(small("mhalubench"), ROWS)
+    assert found["zero-shot-free"].why == "the picture is gone" and not found["zero-shot-free"].cells
+    assert len(found["sav"].cells) == 3
+
+
+def test_heads_of_another_column_are_used_and_make_another_cell(bench, small):
+    data = small("mhalubench")
+    found = bench.fill(data, [row("sav"), row("transferred-heads", elsewhere="vlguard")])
+    mine, theirs = found["sav"].cells[0], found["transferred-heads"].cells[0]
+    assert theirs.key.settings["elsewhere"][0] == "vlguard"
+    assert mine.key.digest() != theirs.key.digest()
+
+
+def test_fewer_shots_where_a_class_has_fewer(backbone, small, bench):
+    greedy = replace(bench, setting=Setting(shots=50, draws=2), _read={})
+    assert {cell.key.shots for cell in greedy.fill(small("mhalubench"), [row("sav")])["sav"].cells} == {6}
+
+
+def test_settings_tell_methods_apart_and_never_the_model(bench):
+    resources = Resources(backbone=bench.backbone)
+    assert settings_of(row("icl-free").make(resources)) != settings_of(row("icl-choice").make(resources))
+    assert "backbone" not in settings_of(row("lora-free").make(resources))
+
+
+OFFERS = Example("1", "which?", label="ant", choices=("ant", "bee"))
+
+
+@pytest.mark.parametrize(
+    ("label", "probabilities", "votes", "expected"),
+    [
+        ("cat", {"ant": 0.2, "bee": 0.3, "cat": 0.5}, [], "bee"),
+        ("ant", {"ant": 0.5, "bee": 0.5, "cat": 0.0}, [], "ant"),
+        ("cat", {"ant": 0.25, "bee": 0.25, "cat": 0.5}, ["cat", "bee", "cat", "ant"], "bee"),
+        ("cat", {"ant": 0.0, "bee": 0.0, "cat": 1.0}, ["cat"], "cat"),
+        ("<unmatched>", {"ant": 0.0, "bee": 0.0, "cat": 0.0}, [], "<unmatched>"),
+    ],
+)
+def test_answers_are_taken_from_the_choices(label, probabilities, votes, expected):
+    answer = Prediction("1", label, probabilities, {HeadId(0, i): vote for i, vote in enumerate(votes)})
+    assert among_choices(answer, OFFERS).label == expected
+    assert among_choices(answer, replace(OFFERS, choices=None)).label == label
+
+
+def test_features_are_kept_between_runs_where_there_is_a_store(bench, small, tmp_path):
+    from savs.store import ActivationStore
+
+    made = {"spec": bench.backbone.spec, "layout": bench.backbone.layout}
+    store = ActivationStore.create(tmp_path / "store", **made)
+    data = small("mhalubench")
+    plain = bench.fill(data, [row("sav")])["sav"].cells
+    for cells in ("one", "two"):
+        stored = Bench(bench.backbone, type(bench.cells)(tmp_path / cells), bench.load, bench.setting, store=store)
+        with measured(bench.backbone) as cost:
+            found = stored.fill(data, [row("sav")])["sav"].cells
+        assert [c.answers for c in found] == [c.answers for c in plain]
+        assert (cost.forwards == 0) == (cells == "two")

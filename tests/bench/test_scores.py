@@ -1,0 +1,82 @@
+"""Scores of a column agree with the evaluation of each draw, and leads are what they are called."""
+
+import numpy as np
+import pytest
+
+from savs.bench import scores
+from savs.evaluation import evaluate
+from savs.prediction import Prediction
+
+
+def answers(data, rng, share):
+    """Right with probability `share`, else another class."""
+
+    def one(example):
+        wrong = [name for name in data.classes if name != example.label]
+        label = example.label if rng.random() < share else wrong[int(rng.integers(len(wrong)))]
+        return Prediction(example.id, label, {}, {})
+
+    return [one(example) for example in data.test]
+
+
+@pytest.mark.parametrize("name", ["mhalubench", "naturalbench_vqa", "sugarcrepe", "pets"])
+def test_each_draw_scores_as_its_evaluation(small, name):
+    data, rng = small(name, test=80), np.random.default_rng(0)
+    draws = [answers(data, rng, share) for share in (0.6, 0.8, 0.9)]
+    found = scores.points(data, draws)
+    for i, draw in enumerate(draws):
+        report = evaluate(data.test, draw, metric=data.column.metric, classes=data.classes)
+        expected = {
+            "accuracy": {"accuracy": report.accuracy},
+            "pairs": {"pair": report.pairs},
+            "groups": vars(report.groups) if report.groups else {},
+        }[data.column.metric]
+        for score in data.column.scores:
+            assert found.won[score][i].mean() == pytest.approx(expected[score].value)
+
+
+def test_subtasks_weigh_alike(small):
+    data = small("blink", test=24)
+    right = [Prediction(e.id, e.label if e.split == "shape" else "neither", {}, {}) for e in data.test]
+    interval = scores.interval(scores.points(data, [right]), "accuracy")
+    assert interval.value == pytest.approx(1 / 3)
+
+
+def test_unmatched_answers_are_wrong_and_counted(small):
+    data = small("mhalubench")
+    none = [Prediction(e.id, "<unmatched>", {}, {}) for e in data.test]
+    found = scores.points(data, [none])
+    assert found.unmatched == 1.0
+    assert found.won["accuracy"].sum() == 0
+
+
+def test_the_lead_is_paired_and_turns_round(small):
+    data, rng = small("pets", test=80), np.random.default_rng(1)
+    good, bad = ([answers(data, rng, share) for _ in range(3)] for share in (0.9, 0.4))
+    first, other = scores.points(data, good), scores.points(data, bad)
+    ahead, behind = scores.lead(first, other, "accuracy"), scores.lead(other, first, "accuracy")
+    assert ahead.by.value == pytest.approx(-behind.by.value)
+    assert ahead.by.low > 0 and ahead.p_value == behind.p_value < 0.001
+    assert scores.lead(first, first, "accuracy").p_value == 1.0
+
+
+def test_rows_with_fewer_draws_are_paired_on_those_that_both_have(small):
+    data, rng = small("pets", test=80), np.random.default_rng(1)
+    five = scores.points(data, [answers(data, rng, share) for share in (0.9, 0.9, 0.1, 0.1, 0.1)])
+    two = scores.points(data, [answers(data, rng, 0.5) for _ in range(2)])
+    difference = scores.lead(five, two, "accuracy").by.value
+    assert difference == pytest.approx(five.won["accuracy"][:2].mean() - two.won["accuracy"].mean())
+
+
+def test_what_is_to_be_beaten(small):
+    pets, groups, pairs = small("pets"), small("naturalbench_vqa"), small("sugarcrepe")
+    assert scores.chance(pets) == {"accuracy": 0.25}, "of four options, not of ten classes"
+    assert scores.chance(groups) == {"question": 0.25, "image": 0.25, "group": 0.0625}
+    assert scores.chance(pairs) == {"pair": 0.25}
+    assert scores.majority(groups) == {"question": 0.0, "image": 0.0, "group": 0.0}
+    truth = [e.label for e in pets.test]
+    assert scores.majority(pets) == {"accuracy": max(map(truth.count, truth)) / len(truth)}
+    by_part = small("blink", test=24)
+    each = [[e.label for e in by_part.of_part(part).test] for part in by_part.parts]
+    expected = np.mean([max(map(labels.count, labels)) / len(labels) for labels in each])
+    assert scores.majority(by_part)["accuracy"] == pytest.approx(expected)
