@@ -5,8 +5,10 @@ from scipy import stats
 from savs.intervals import (
     clustered_interval,
     draws_interval,
+    holm,
     mcnemar,
     paired_difference,
+    sign_flip_test,
     two_sample_interval,
     wilson_interval,
 )
@@ -167,3 +169,38 @@ def test_a_difference_is_averaged_over_the_same_parts():
 
 def test_shares_of_groups_count_as_much_as_their_points():
     assert draws_interval([[0.0, 0.5, 1.0, 0.5]]).value == 0.5
+
+
+def test_flipping_signs_is_mcnemar_with_one_draw():
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.6, 0.8):
+        a, b = rng.random(60) < share, rng.random(60) < 0.5
+        assert sign_flip_test([a], [b]) == pytest.approx(mcnemar(a, b), abs=0.02)
+    assert sign_flip_test([a], [a]) == 1.0
+
+
+def test_flipping_signs_errs_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    alike = [
+        sign_flip_test(rng.random((3, 40)) < 0.6, rng.random((3, 40)) < 0.6, n_resamples=500, seed=i)
+        for i in range(200)
+    ]
+    assert 0.01 <= np.mean(np.array(alike) < 0.05) <= 0.10
+
+
+def test_clusters_are_flipped_together():
+    """Ten wins in one cluster are one win: without clusters they would look like ten."""
+    a, b = np.repeat([1, 0, 1], 10)[None], np.repeat([0, 0, 1], 10)[None]
+    assert sign_flip_test(a, b) < 0.01
+    assert sign_flip_test(a, b, clusters=np.repeat([0, 1, 2], 10)) == 1.0
+
+
+def test_methods_on_other_examples_cannot_be_paired():
+    with pytest.raises(ValueError, match="same examples"):
+        sign_flip_test([[1, 0]], [[1, 0, 1]])
+
+
+def test_several_tests_are_held_to_more():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

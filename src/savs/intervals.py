@@ -193,6 +193,54 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
+def sign_flip_test(
+    correct_a: ArrayLike,
+    correct_b: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """Two-sided p-value that two methods are equally often right on the same examples, over several draws.
+
+    Were they alike, either could be the other on any example, so the signs of the examples' differences are flipped at
+    random (Fisher 1935); draws of one example keep one sign. With a single draw this is McNemar's test by simulation.
+
+    Args:
+        correct_a: `[n_draws, n_examples]`, or `[1, n_examples]` where the method does not depend on the draw.
+        correct_b: likewise, columns in the same order.
+        clusters: `[n_examples]`, examples that stand or fall together, and are flipped together; each alone by default.
+        n_resamples: of the signs.
+        seed: of the signs.
+
+    Raises:
+        ValueError: as `paired_difference`.
+    """
+    a, b = _draws(correct_a, name="correct_a"), _draws(correct_b, name="correct_b")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"paired methods need the same examples; got shapes {a.shape} and {b.shape}")
+    difference = a.mean(axis=0) - b.mean(axis=0)
+    which = np.arange(a.shape[1]) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    sums = np.bincount(which, weights=difference)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n_resamples, len(sums)))
+    as_far = np.abs(signs @ sums) >= abs(float(sums.sum())) - 1e-9
+    return float((as_far.sum() + 1) / (n_resamples + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of several tests, made larger so that together they err as often as one (Holm 1979).
+
+    >>> holm([0.04, 0.01, 0.5])
+    [0.08, 0.03, 0.5]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, p_values[i] * (len(p_values) - rank)))
+        adjusted[i] = highest
+    return adjusted
+
+
 def _percentiles(
     samples: tuple[FloatArray, ...],
     statistic: Callable[..., FloatArray | float],

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from savs.backbones.base import Progress
 from savs.baselines.method import Problem
 from savs.classify import SAVClassifier
+from savs.data.choices import offered
 from savs.data.example import Example
 from savs.features import FloatArray, HeadFeatures, HeadId
 from savs.prediction import Prediction, predictions_of
@@ -44,7 +45,7 @@ class SAVs:
         shots, labels = look_up(self.features, problem.shots), labels_of(problem.shots)
         fitted = clone(self.classifier).fit(shots, labels)
         kept = [self.features.layout.heads[i] for i in fitted.selected_heads_]
-        return predictions_of(fitted, [e.id for e in problem.test], look_up(self.features, problem.test), kept)
+        return answers_of(fitted, problem, look_up(self.features, problem.test), kept)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TransferredHeads:
         fitted = clone(self.classifier).set_params(k=None).fit(shots, labels_of(problem.shots))
         kept = [self.features.layout.heads[chosen[i]] for i in fitted.selected_heads_]
         test = look_up(self.features, problem.test)[:, chosen]
-        return predictions_of(fitted, [e.id for e in problem.test], test, kept)
+        return answers_of(fitted, problem, test, kept)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,13 @@ class SparseLayers:
         shots = layers_of(look_up(self.features, problem.shots), heads)
         fitted = clone(self.classifier).fit(shots, labels_of(problem.shots))
         test = layers_of(look_up(self.features, problem.test), heads)
-        return predictions_of(fitted, [e.id for e in problem.test], test, ())
+        return answers_of(fitted, problem, test, ())
+
+
+def answers_of(fitted: SAVClassifier, problem: Problem, z: FloatArray, heads: Sequence[HeadId]) -> list[Prediction]:
+    """What a fitted classifier answers, each example with one of the choices that it offers."""
+    may = offered(problem.test, [str(label) for label in fitted.classes_])
+    return predictions_of(fitted, [example.id for example in problem.test], z, heads, may)
 
 
 def look_up(features: HeadFeatures, examples: Sequence[Example]) -> FloatArray:

@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from savs.backbones.base import BackboneSpec, Progress
 from savs.baselines.heads import labels_of
 from savs.baselines.method import Problem
-from savs.baselines.zero_shot import offered
 from savs.classify.similarity import class_means, normalise, softmax
+from savs.data.choices import offered
 from savs.data.example import IMAGE_MARK, Example, Media
 from savs.data.media import content_key, open_image, sample_frames
 from savs.prediction import Prediction
@@ -229,7 +229,7 @@ class CrossModal:
 
 def _pick(example: Example, classes: Sequence[str], logits: Float) -> Prediction:
     """The likeliest class that the example offers."""
-    shares = softmax(np.where(offered(example, classes), logits, -np.inf))
+    shares = softmax(np.where(offered([example], classes)[0], logits, -np.inf))
     return Prediction(
         example.id,
         classes[int(shares.argmax())],

@@ -66,6 +66,11 @@ def build(names: Iterable[str], resources: Resources) -> list[Method]:
     return [METHODS[name](resources) for name in wanted]
 
 
+def takes_shots(name: str) -> bool:
+    """Whether a method of that name learns from labelled examples, so that its answers depend on their draw."""
+    return "zero-shot" not in name
+
+
 def _both(name: str, make: Asking) -> dict[str, Factory]:
     """A method that asks the backbone, once for each form of answer: `name-free` and `name-choice`."""
 

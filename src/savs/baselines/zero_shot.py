@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from savs.backbones.base import Backbone, Progress
 from savs.baselines.method import Problem, blind
+from savs.data.choices import offered
 from savs.data.example import Example
 from savs.data.tasks import GENERIC, Task
 from savs.prediction import Prediction
@@ -97,20 +97,13 @@ def closed_choice(
     """
     scores = backbone.answer_log_likelihoods(examples, [task.answer(label) for label in classes], progress=progress)
     predictions = []
-    for example, row in zip(examples, scores, strict=True):
-        allowed = np.where(offered(example, classes), row, -np.inf)
+    for example, row, may in zip(examples, scores, offered(examples, classes), strict=True):
+        allowed = np.where(may, row, -np.inf)
         weights = np.exp(allowed - allowed.max())
         share = weights / weights.sum()
         probabilities = {label: float(p) for label, p in zip(classes, share, strict=True)}
         predictions.append(Prediction(example.id, classes[int(allowed.argmax())], probabilities, {}))
     return predictions
-
-
-def offered(example: Example, classes: Sequence[str]) -> NDArray[np.bool_]:
-    """`[n_classes]`: which classes may be the answer. All of them, unless the example offers choices among them."""
-    choices = example.choices or ()
-    limits = any(choice in classes for choice in choices)
-    return np.array([not limits or label in choices for label in classes])
 
 
 def match_answer(answer: str, example: Example, classes: Sequence[str], task: Task = GENERIC) -> str:

@@ -1,7 +1,7 @@
 """The `savs` program: its commands, in the order that --help shows them, and what becomes of errors.
 
-Exit codes: 0 done; 1 done, but a test set leaks (--fail-on-leak); 2 cannot be done as asked; 130 interrupted;
-141 whoever read the output went away.
+Exit codes: 0 done; 1 done, but a test set leaks (--fail-on-leak) or a model is not to be trusted (doctor); 2 cannot be
+done as asked; 130 interrupted; 141 whoever read the output went away.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from savs.cli.bench import bench
+from savs.cli.compare import compare
 from savs.cli.console import note, quiet_libraries, write_line
 from savs.cli.demo import demo
 from savs.cli.describe import inspect, models, tasks
+from savs.cli.doctor import doctor
 from savs.cli.evaluate import evaluate
+from savs.cli.extract import extract
 from savs.cli.fit import fit
 from savs.cli.predict import predict
 from savs.errors import SavsError
@@ -55,7 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn a frozen vision-language model into a classifier, from about twenty labelled examples a class.",
 )
-for _command in (demo, fit, predict, evaluate, inspect, models, tasks):
+for _command in (demo, fit, predict, evaluate, compare, inspect, extract, bench, models, tasks, doctor):
     app.command()(_command)
 
 

@@ -1,0 +1,141 @@
+"""`savs compare`: labelled examples in, which method is best on them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs.cli import options as opt
+from savs.cli.console import note, show, working, write_json
+from savs.cli.files import bad_rows_path, check_output, record_bad_rows, write_json_file
+from savs.cli.reading import read
+from savs.cli.stores import loader, open_stored
+
+if TYPE_CHECKING:
+    from savs.bakeoff import BakeOff
+
+#: What must be beaten, since it costs no labelled example or no model at all.
+CHEAP = ("zero-shot-free", "zero-shot-choice", "majority")
+METHODS = "sav,sav-loo,hec,gda-loo,calm,knn,linear"
+
+
+def compare(
+    data: opt.Source,
+    model: opt.ModelOrStores = None,
+    methods: Annotated[
+        str, typer.Option(help="Methods to compare, by commas; see below.", rich_help_panel=opt.RULE, metavar="NAMES")
+    ] = METHODS,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Parts that the examples are cut into.", rich_help_panel=opt.RULE, metavar="N")
+    ] = 5,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often they are cut anew.", rich_help_panel=opt.RULE, metavar="N")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the cuts.", rich_help_panel=opt.RULE, metavar="N")] = 0,
+    task: opt.TaskName = None,
+    image_root: opt.ImageRoot = None,
+    skip_bad: opt.SkipBad = False,
+    store: opt.Store = None,
+    revision: opt.Revision = None,
+    dtype: opt.ModelDtype = None,
+    device: opt.Device = None,
+    batch_size: opt.BatchSize = None,
+    max_pixels: opt.MaxPixels = None,
+    video_frames: opt.VideoFrames = None,
+    attention_modules: opt.AttentionModules = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write the result as JSON.", metavar="FILE", show_default=False,
+                     rich_help_panel=opt.OUTPUT),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.AsJson = False,
+) -> None:  # fmt: skip
+    """Find out which method is best on your own examples, and whether any beats asking the model outright.
+
+    Every method answers every example without having seen it, in the same folds; nothing else is needed than the
+    labelled examples. The cheap ones (zero-shot, free and closed choice, and the majority class) always take part.
+    Besides the presets there are sparse-layers, and icl-, mtv- and lora-, each -free or -choice, which run the model
+    in every fold and take long.
+    """
+    check_output(output, overwrite=overwrite)
+    if skip_bad and output is not None:
+        check_output(bad_rows_path(output), overwrite=overwrite)
+    load = loader(store, model, device=device, **opt.given(
+        revision=revision, dtype=dtype, max_pixels=max_pixels, video_frames=video_frames,
+        attention_modules=attention_modules,
+    ))  # fmt: skip
+
+    from savs.bakeoff import bake_off, check_comparable
+    from savs.baselines.registry import Resources, build
+    from savs.data.readers import detect_task
+    from savs.extraction import StoredBackbone, extract
+
+    names = [name.strip() for name in methods.split(",") if name.strip() and name.strip() not in CHEAP]
+    build(names, Resources())
+    asked = detect_task(data, task)
+    examples, bad = read(data, task=asked, image_root=image_root, skip_bad=skip_bad, require_labels=True)
+    check_comparable(examples)
+    backbone = load() if store is None else open_stored(store, load, examples)
+    with working(f"reading the heads of {backbone.spec.model}") as progress:
+        features = extract(backbone, examples, batch_size=batch_size, progress=progress)
+    frozen = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
+    resources = Resources(backbone=frozen, features=features)
+    result = bake_off(
+        examples,
+        build(names, resources),
+        build(CHEAP, resources),
+        task=asked,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        stage=working,
+    )
+    written = {"data": data, "backbone": frozen.spec.to_json(), "task": asked.name, **result.to_json()}
+    if output is not None:
+        write_json_file(output, written)
+        note(f"result in {output}")
+    if skip_bad:
+        record_bad_rows(bad, output)
+    if as_json:
+        write_json(written)
+    else:
+        _show(result)
+
+
+def _show(result: BakeOff) -> None:
+    from rich.text import Text
+
+    from savs.cli.report import lead_in_points, p_in_words
+    from savs.cli.tables import percent, table
+
+    numbers = ["right", "interval", "ahead by", "p"]
+    made = table("held out in turn", *numbers, right=numbers)
+    for each in result.contenders:
+        if each.score is None:
+            continue
+        made.add_row(
+            Text(each.name, style="dim" if each.cheap else "bold"),
+            percent(each.score.value),
+            f"{percent(each.score.low)} to {percent(each.score.high)}",
+            lead_in_points(each.lead) if each.lead else "to be beaten" if each is result.to_beat else "",
+            p_in_words(each.p_value) if each.p_value is not None else "",
+        )
+    show(made)
+    what = "whole groups" if result.scored == "group" else "examples"
+    show(
+        Text(
+            f"percent of {what}; {result.n_examples:,} examples of {result.n_classes} classes, {result.folds} folds x "
+            f"{result.repeats}; intervals: {next(c.score.method for c in result.contenders if c.score)}; p: signs "
+            "flipped, corrected for the number of methods (Holm)",
+            style="dim",
+        )
+    )
+    for each in result.contenders:
+        if each.obstacle:
+            show(Text(f"{each.name} did not run: {each.obstacle}", style="dim"))
+        elif each.unmatched:
+            show(Text(f"{each.name}: {percent(each.unmatched)} % of the answers name no class", style="dim"))
+    show("", Text(result.verdict, style="bold"))

@@ -1,0 +1,87 @@
+"""`savs compare` on drawn pictures and the embedded model: who wins, in words, in a table and as JSON."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from savs.cli.entry import app
+
+TASK = """
+name = "shade"
+template = "Is it night or day?"
+labels = ["day", "night"]
+[fields]
+media = "image"
+label = "label"
+"""
+
+
+def savs(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Twelve bright and twelve dark pictures, and a file that gives them labels: the right ones, or any."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(24):
+        noise = np.random.default_rng(i).integers(0, 60, (48, 48, 3))
+        Image.fromarray((noise + 190 * (i % 2)).astype(np.uint8)).save(folder / f"{i}.png")
+    (folder / "task.toml").write_text(TASK)
+    meaningless = np.random.default_rng(5).permutation([0, 1] * 12)
+
+    def write(name, *, right):
+        labels = [("night", "day")[i % 2 if right else meaningless[i]] for i in range(24)]
+        rows = [json.dumps({"image": f"{i}.png", "label": label}) for i, label in enumerate(labels)]
+        (folder / name).write_text("\n".join(rows))
+        return folder / name
+
+    return write
+
+
+def options(path, *more):
+    return ("compare", path, "--model", "demo", "--task", path.parent / "task.toml", "--methods", "sav,hec",
+            "--folds", 3, "--repeats", 2, *more)  # fmt: skip
+
+
+def test_a_method_that_sees_the_difference_wins(pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = savs(*options(pictures("right.jsonl", right=True), "-o", tmp_path / "result.json"))
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["held", "out", "in", "turn", "right", "interval", "ahead", "by", "p"]
+    assert any(line.startswith("majority ") for line in lines)
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["winner"] in ("sav", "hec")
+    assert " ".join(" ".join(lines).split()).endswith(written["verdict"])
+    assert written["verdict"].startswith(f"{written['winner']} wins: ")
+    best = written["contenders"][0]
+    assert best["name"] == written["winner"] and best["score"]["value"] > 0.9 and best["p_value"] < 0.05
+    assert (written["n_examples"], written["folds"], written["repeats"]) == (24, 3, 2)
+    assert {c["name"] for c in written["contenders"]} == {
+        "sav", "hec", "zero-shot-free", "zero-shot-choice", "majority"
+    }  # fmt: skip
+
+
+def test_labels_that_mean_nothing_have_no_winner(pictures):
+    result = savs(*options(pictures("wrong.jsonl", right=False), "--json"))
+    assert result.exit_code == 0, result.stderr
+    written = json.loads(result.stdout)
+    assert written["winner"] is None
+    assert written["verdict"].startswith(f"Nothing beats {written['to_beat']} ")
+
+
+def test_what_cannot_be_compared_is_told_before_a_model_is_loaded(pictures, tmp_path):
+    path = pictures("right.jsonl", right=True)
+    one = tmp_path / "one.jsonl"
+    one.write_text(json.dumps({"image": str(path.parent / "1.png"), "label": "day"}))
+    result = savs("compare", one, "--model", "no/such/model", "--task", path.parent / "task.toml")
+    assert result.exit_code == 2 and "only the class 'day'" in result.stderr
+    result = savs("compare", path, "--model", "no/such/model", "--methods", "sav,hecc")
+    assert result.exit_code == 2 and "'hecc'; did you mean 'hec'" in result.stderr
+    result = savs(*options(path, "-o", path))
+    assert result.exit_code == 2 and "exists" in result.stderr
