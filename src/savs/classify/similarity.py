@@ -20,7 +20,7 @@ ROUNDING = 1e-12
 
 def normalise(vectors: Float) -> Float:
     """Scale the last axis to length one; a zero vector stays zero, so that its cosine with anything is zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    length = np.sqrt(np.vecdot(vectors, vectors))[..., None]
     unit: Float = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return unit
 
@@ -36,8 +36,13 @@ def class_means(z: Float, y: Index, n_classes: int) -> Float:
     Returns:
         `[n_classes, n_heads, head_dim]`.
     """
-    # Adding in sorted order makes the mean a function of the set of examples, to the last bit.
-    return np.stack([np.sort(z[y == c], axis=0).mean(axis=0) for c in range(n_classes)])
+    means = np.empty((n_classes, *z.shape[1:]))
+    for c in range(n_classes):
+        values = np.ascontiguousarray(z[y == c].transpose(1, 2, 0))
+        # Adding in sorted order makes the mean a function of the set of examples, to the last bit.
+        values.sort(axis=-1)
+        means[c] = values.mean(axis=-1)
+    return means
 
 
 def inner_products(z: Float, weights: Float) -> Float:
