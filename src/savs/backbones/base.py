@@ -31,6 +31,8 @@ class BackboneSpec:
         revision: commit on the Hub, or digest of a local folder's files.
         dtype: of weights and computation, such as `float32`.
         attention: attention kernel, such as `sdpa`.
+        quantised: how quantised weights are kept (`bitsandbytes`; `fp8, unpacked` where they are computed with as plain
+            numbers), or empty.
         image_processor: class that prepares images, with its back end (`SiglipImageProcessorPil`), or empty.
         min_pixels: lower pixel budget of an image, where the processor has one.
         max_pixels: upper pixel budget of an image, where the processor has one.
@@ -44,6 +46,7 @@ class BackboneSpec:
     revision: str
     dtype: str
     attention: str
+    quantised: str = ""
     image_processor: str = ""
     min_pixels: int | None = None
     max_pixels: int | None = None
@@ -55,6 +58,9 @@ class BackboneSpec:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when anything does that changes the numbers."""
         identity = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+        # A field that came later counts where it says something: what was named before keeps its fingerprint.
+        if not self.quantised:
+            del identity["quantised"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: BackboneSpec) -> list[str]:

@@ -25,6 +25,7 @@ from savs.backbones.base import BackboneSpec, Progress
 from savs.backbones.batches import CPU_TOKENS, GPU_TOKENS, Speed, batches, of_equal_media, prefetched
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.passes import Passes, Wanted
+from savs.backbones.quantised import how_kept
 from savs.data.example import Example
 from savs.errors import BackboneError
 from savs.features import FloatArray, HeadId
@@ -82,6 +83,7 @@ def load_backbone(
         revision=loading.model_digest(Path(place)) if Path(place).exists() else str(model.config._commit_hash),
         dtype=str(model.dtype).removeprefix("torch."),
         attention=str(model.config._attn_implementation),
+        quantised=how_kept(model, config),
         image_processor=type(image_processor).__name__ if image_processor is not None else "",
         min_pixels=min_pixels,
         max_pixels=max_pixels,

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from transformers.models.auto.processing_auto import processor_class_from_name
 from transformers.utils.hub import cached_file
 
 from savs.backbones.gguf import SUFFIX, check_gguf, is_gguf, opened, unpacked
+from savs.backbones.quantised import method_of
 from savs.errors import BackboneError
 
 #: The model that ships with the package, under the name `demo`.
@@ -155,8 +157,11 @@ def load_model(
     """The frozen model, in evaluation mode, on its device (`auto` spreads it over all there are).
 
     Raises:
-        BackboneError: there are no safetensors weights, or loading fails.
+        BackboneError: there are no safetensors weights, some are missing, a package is, or loading fails.
     """
+    method = method_of(config, place)
+    if device == "auto" and find_spec("accelerate") is None:
+        raise BackboneError("device='auto' needs accelerate, which is not installed; pip install \"savs[accelerate]\"")
     folder = Path(place)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
@@ -167,23 +172,33 @@ def load_model(
         )
     try:
         with opened(place) as (source, file):
-            model: PreTrainedModel = auto_class(config).from_pretrained(
+            loaded: tuple[PreTrainedModel, dict[str, Any]] = auto_class(config).from_pretrained(
                 source,
                 config=config,
                 revision=revision,
                 dtype=dtype,
                 attn_implementation=_of_the_decoder(config, attention),
-                device_map="auto" if device == "auto" else None,
+                # Quantised weights cannot be moved once they are made.
+                device_map="auto" if device == "auto" else {"": device} if method else None,
+                output_loading_info=True,
                 use_safetensors=not file,
                 trust_remote_code=False,
                 **file,
                 **unpacked(file),
             )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise BackboneError(f"cannot load the weights of {place}: {_first_line(error)}") from error
+        kept = f", which are quantised with {method}" if method else ""
+        raise BackboneError(f"cannot load the weights of {place}{kept}: {_first_line(error)}") from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise BackboneError(
+            f"{place} has no weights for {missing[0]}{more}, which would be drawn at random; fetch or convert the "
+            "model anew"
+        )
     model.requires_grad_(False)
     model.train(False)
-    if device != "auto":
+    if device != "auto" and not method:
         torch.nn.Module.to(model, device)
     return model
 
@@ -265,7 +280,7 @@ def choose_dtype(device: str) -> torch.dtype:
 def _processor_class(place: str, config: PreTrainedConfig, revision: str | None) -> Any:
     """The class of the model's processor, or None where it has a tokenizer alone."""
     name = _processor_name(place, revision)
-    name = _INSTEAD.get(name, name)
+    name = _INSTEAD.get(name or "", name)
     if name is None and type(config) not in PROCESSOR_MAPPING:
         return None
     processor_class: Any = processor_class_from_name(name) if name else PROCESSOR_MAPPING[type(config)]

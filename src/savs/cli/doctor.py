@@ -128,7 +128,7 @@ def _tables(certificate: Certificate) -> Sequence[Any]:
     from savs.cli.tables import facts
 
     spec = certificate.spec
-    kept = f", {certificate.quantised}" if certificate.quantised else ""
+    kept = f", weights {spec.quantised}," if spec.quantised else ""
     layers = sorted(certificate.heads)
     shapes = sorted({f"{count} x {size}" for count, size in certificate.heads.values()})
     rows = {

@@ -73,7 +73,6 @@ class Certificate:
     Attributes:
         spec: of the backbone.
         device: where its weights are.
-        quantised: how its weights are kept, where that is not plain floating point, or empty.
         heads: layer to its number of heads and their size.
         where: path of the first projection whose input is read, layer numbers as `N`.
         gated: whether heads are gated or normalised before they are read.
@@ -84,7 +83,6 @@ class Certificate:
 
     spec: BackboneSpec
     device: str
-    quantised: str
     heads: dict[int, tuple[int, int]]
     where: str
     gated: bool
@@ -153,7 +151,6 @@ def certify(
     return Certificate(
         spec=backbone.spec,
         device=_device(backbone),
-        quantised=_quantised(backbone),
         heads={source.layer: (source.n_heads, source.head_dim) for source in backbone.sources},
         where=first.name.replace(f".{first.layer}.", ".N."),
         gated=any(source.gated for source in backbone.sources),
@@ -260,13 +257,6 @@ def _device(backbone: HuggingFaceBackbone) -> str:
     spread = getattr(backbone.model, "hf_device_map", None) or {}
     places = sorted({str(place) for place in spread.values()})
     return ", ".join(places) if len(places) > 1 else str(backbone.model.device)
-
-
-def _quantised(backbone: HuggingFaceBackbone) -> str:
-    config: Any = getattr(backbone.model.config, "quantization_config", None)
-    method = config.get("quant_method") if isinstance(config, dict) else getattr(config, "quant_method", None)
-    name = str(getattr(method, "value", method) or "")
-    return f"{name}, unpacked" if getattr(config, "dequantize", False) else name
 
 
 def _left_out(backbone: HuggingFaceBackbone) -> dict[str, list[int]]:
