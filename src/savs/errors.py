@@ -38,3 +38,7 @@ class StoreError(SavsError):
 
 class OutputExistsError(SavsError):
     """A result would overwrite one that is already there."""
+
+
+class EndpointError(SavsError):
+    """A model behind an HTTP endpoint does not answer, or not as it should."""

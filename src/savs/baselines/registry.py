@@ -8,6 +8,8 @@ from typing import get_args
 
 from savs.backbones.base import Backbone
 from savs.backbones.tuning import Tuning
+from savs.baselines.chat_client import ChatClient
+from savs.baselines.endpoint import ZeroShotEndpoint
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
 from savs.baselines.image_text import ClassMeans, CrossModal, ImageText, Towers
 from savs.baselines.in_context import InContext
@@ -31,6 +33,7 @@ class Resources:
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
         dual_encoders: CLIP and SigLIP, by the names `clip` and `siglip`.
+        endpoint: asks a model behind an OpenAI-compatible endpoint.
         search: how long MTV looks for heads.
         tuning: how LoRA trains.
     """
@@ -39,6 +42,7 @@ class Resources:
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
     dual_encoders: Mapping[str, Towers] = field(default_factory=dict)
+    endpoint: ChatClient | None = None
     search: Search = field(default_factory=Search)
     tuning: Tuning = field(default_factory=Tuning)
 
@@ -115,6 +119,13 @@ def _of_towers(family: str) -> dict[str, Factory]:
     return {f"{family}-{kind}": factory(kind) for kind in rows}
 
 
+def _endpoint(resources: Resources) -> Method:
+    name = "zero-shot-endpoint"
+    if resources.endpoint is None:
+        return Unavailable(name, "it needs an OpenAI-compatible endpoint: --endpoint URL --endpoint-model NAME")
+    return ZeroShotEndpoint(resources.endpoint, name=name)
+
+
 def _transferred(name: str) -> Factory:
     def factory(resources: Resources) -> Method:
         if resources.features is None or resources.elsewhere is None:
@@ -132,6 +143,7 @@ def _preset(name: str) -> Factory:
 METHODS: Mapping[str, Factory] = {
     "majority": lambda resources: MajorityClass(),
     **_both("zero-shot", lambda _, backbone, form, row: ZeroShot(backbone, form, name=row)),
+    "zero-shot-endpoint": _endpoint,
     **_both("icl", lambda _, backbone, form, row: InContext(backbone, form, name=row)),
     **_both("mtv", lambda resources, backbone, form, row: TaskVectors(backbone, form, resources.search, row)),
     **_both("lora", lambda resources, backbone, form, row: LoRA(backbone, form, resources.tuning, row)),

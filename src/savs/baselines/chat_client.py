@@ -1,0 +1,262 @@
+"""Asking a model behind an OpenAI-compatible endpoint: patient, thrifty, and silent about its key.
+
+Knows HTTP and the chat-completions form. Knows no example, no label and no metric. Needs httpx2
+(`pip install savs[endpoint]`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from savs.backbones.base import BackboneSpec, Progress
+from savs.errors import EndpointError
+
+Message = Mapping[str, Any]
+
+#: Answers that a later try may mend: too early, too many at once, or the server's own trouble.
+_TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+#: No pause between two tries is longer, in seconds.
+_LONGEST_PAUSE = 60.0
+
+NEEDS_HTTPX = "it needs httpx2: pip install 'savs[endpoint]'"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Which model is asked, and how.
+
+    Attributes:
+        url: base address, such as `https://api.openai.com/v1`; `/chat/completions` is appended.
+        model: as the endpoint calls it.
+        key_variable: environment variable that holds the key. The key is read when a request is made, sent to `url`
+            alone, and neither stored nor written anywhere. Without the variable no key is sent.
+        cache: folder that holds every answer ever given, so that nothing is asked (and paid for) twice.
+        price_in: of a million prompt tokens, in the currency of the bill.
+        price_out: of a million answer tokens.
+        settings: further fields of a request.
+        timeout: seconds to wait for an answer.
+        tries: of a request, before it is given up.
+        at_once: requests under way together.
+    """
+
+    url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"
+    cache: Path = Path("~/.cache/savs/endpoint")
+    price_in: float = 0.0
+    price_out: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
+    timeout: float = 60.0
+    tries: int = 6
+    at_once: int = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, and what it took.
+
+    Attributes:
+        text: the answer.
+        tokens_in: of the prompt, as the endpoint counts them; 0 where it does not say.
+        tokens_out: of the answer.
+        cached: whether it was known from an earlier request.
+    """
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What some answers cost.
+
+    Attributes:
+        asked: answers that were asked for now.
+        cached: answers that were known.
+        tokens_in: of the prompts asked now.
+        tokens_out: of the answers given now.
+        cost: of those, at the endpoint's prices.
+    """
+
+    asked: int
+    cached: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.asked} asked, {self.cached} from the cache; {self.tokens_in:,} tokens in, {self.tokens_out:,} out; "
+            f"cost {self.cost:.4f}"
+        )
+
+
+def httpx_is_installed() -> bool:
+    """Whether endpoints can be asked here."""
+    return find_spec("httpx2") is not None
+
+
+class ChatClient:
+    """Asks one endpoint.
+
+    A request that meets a limit, a fault of the server, a timeout or an answer that is none is tried again: after as
+    long as the server says, else after one second, two, four and so on, each with some chance in it.
+
+    Args:
+        endpoint: which model, and how.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._answers: list[Answer] = []
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """What identifies the model that answers, as far as an endpoint tells."""
+        settings = json.dumps(dict(self.endpoint.settings), sort_keys=True)
+        return BackboneSpec(self.endpoint.model, f"{self.endpoint.model} at {self.endpoint.url} {settings}", "", "")
+
+    @property
+    def bill(self) -> Bill:
+        """What all answers of this client have cost so far."""
+        with self._lock:
+            new = [answer for answer in self._answers if not answer.cached]
+            known = len(self._answers) - len(new)
+        tokens_in, tokens_out = sum(a.tokens_in for a in new), sum(a.tokens_out for a in new)
+        cost = (tokens_in * self.endpoint.price_in + tokens_out * self.endpoint.price_out) / 1e6
+        return Bill(len(new), known, tokens_in, tokens_out, cost)
+
+    def ask_all(self, conversations: Sequence[Sequence[Message]], *, progress: Progress | None = None) -> list[Answer]:
+        """The answer to each conversation, in their order. What was answered stays known if one of them fails.
+
+        Raises:
+            EndpointError: an answer cannot be had.
+        """
+        import httpx2
+
+        with (
+            httpx2.Client(timeout=self.endpoint.timeout) as http,
+            ThreadPoolExecutor(self.endpoint.at_once) as pool,
+        ):
+            futures = [pool.submit(self._ask, http, messages) for messages in conversations]
+            try:
+                for done, future in enumerate(as_completed(futures), start=1):
+                    future.result()
+                    if progress is not None:
+                        progress(done, len(futures))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]
+
+    def _ask(self, http: Any, messages: Sequence[Message]) -> Answer:
+        body = {**self.endpoint.settings, "model": self.endpoint.model, "messages": list(messages)}
+        digest = hashlib.sha256(json.dumps([self.endpoint.url, body], sort_keys=True).encode()).hexdigest()
+        path = self.endpoint.cache.expanduser() / f"{digest}.json"
+        answer = _remembered(path)
+        if answer is None:
+            answer = self._request(http, body)
+            _remember(path, answer)
+        with self._lock:
+            self._answers.append(answer)
+        return answer
+
+    def _request(self, http: Any, body: Mapping[str, Any]) -> Answer:
+        import httpx2
+
+        key = os.environ.get(self.endpoint.key_variable, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        address = f"{self.endpoint.url.rstrip('/')}/chat/completions"
+        trouble = ""
+        for number in range(self.endpoint.tries):
+            pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)
+            try:
+                response = http.post(address, json=body, headers=headers)
+            except httpx2.TransportError as error:
+                trouble = f"{type(error).__name__} {error}".strip()
+            except httpx2.InvalidURL as error:
+                raise EndpointError(f"{self.endpoint.url} is no address ({error}); expected https://host/v1") from error
+            else:
+                if response.status_code == 200:
+                    answer = _parsed(response)
+                    if answer is not None:
+                        return answer
+                    trouble = "an answer that is no chat completion"
+                elif response.status_code not in _TRANSIENT:
+                    raise EndpointError(self._refused(response))
+                else:
+                    trouble = f"status {response.status_code}"
+                    pause = max(_asked_pause(response), 0.0) or pause
+            if number + 1 < self.endpoint.tries:
+                self._sleep(min(pause, _LONGEST_PAUSE))
+        raise EndpointError(
+            f"{self.endpoint.url} gave no answer in {self.endpoint.tries} tries (last: {trouble}); try later, or ask "
+            "fewer at once. What was answered is kept, and is not asked again"
+        )
+
+    def _refused(self, response: Any) -> str:
+        hint = {
+            401: f"put the key into the environment variable {self.endpoint.key_variable}",
+            403: f"the key in {self.endpoint.key_variable} may not do this",
+            404: f"check the address and the model's name ({self.endpoint.model})",
+        }.get(response.status_code, "change the request's settings")
+        said = " ".join(response.text.split())[:200]
+        return f"{self.endpoint.url} refuses the request with status {response.status_code}: {said}; {hint}"
+
+
+def _parsed(response: Any) -> Answer | None:
+    """The answer in a response, or None where there is none."""
+    try:
+        data = response.json()
+        text = data["choices"][0]["message"]["content"]
+        usage = data.get("usage") or {}
+        tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return None
+    # A model that was cut off, or that declines, may leave the text out: that is its answer.
+    return Answer(text or "", *tokens, cached=False) if text is None or isinstance(text, str) else None
+
+
+def _asked_pause(response: Any) -> float:
+    """Seconds that the server asks to wait, or 0 where it does not say."""
+    try:
+        return float(response.headers.get("Retry-After", 0))
+    except ValueError:
+        return 0.0
+
+
+def _remembered(path: Path) -> Answer | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Answer(kept["text"], kept["tokens_in"], kept["tokens_out"], cached=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: Path, answer: Answer) -> None:
+    """Write an answer whole or not at all, since the next run will believe it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = {"text": answer.text, "tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(kept, file)
+    Path(temporary).replace(path)

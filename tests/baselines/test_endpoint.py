@@ -1,0 +1,255 @@
+"""A model behind an endpoint, played by a server of our own that can be busy, broken, slow and wrong."""
+
+import base64
+import json
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("httpx2")
+
+from savs.baselines.chat_client import ChatClient, Endpoint
+from savs.baselines.endpoint import ZeroShotEndpoint, data_url, message_of
+from savs.baselines.method import Problem
+from savs.baselines.zero_shot import UNMATCHED
+from savs.data.example import Example
+from savs.data.tasks import Task
+from savs.errors import EndpointError
+
+KEY = "sk-secret-of-the-test"
+TASK = Task(name="t", template="{q}", answers={"red": "Yes", "blue": "No"})
+
+
+def completion(text, tokens=(100, 2)):
+    return 200, {
+        "choices": [{"message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]},
+    }
+
+
+class Server:
+    """Answers by `script`, a function of the request's number and body: (status, body, headers) or seconds to wait."""
+
+    def __init__(self):
+        self.requests, self.headers, self.paths = [], [], []
+        self.script = lambda number, body: completion("Yes")
+        lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    server.requests.append(body)
+                    server.headers.append(dict(self.headers))
+                    server.paths.append(self.path)
+                    reply = server.script(len(server.requests) - 1, body)
+                if isinstance(reply, float):
+                    time.sleep(reply)
+                    reply = completion("late")
+                status, content, *more = reply
+                payload = content if isinstance(content, bytes) else json.dumps(content).encode()
+                try:
+                    self.send_response(status)
+                    for name, value in (more[0] if more else {}).items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(payload)))
+                    self.end_headers()
+                    self.wfile.write(payload)
+                except BrokenPipeError:
+                    pass  # who asked has given up, which is what is tested
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture
+def client_of(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAVS_TEST_KEY", KEY)
+
+    def make(**changes):
+        paused = []
+        settings = {"key_variable": "SAVS_TEST_KEY", "cache": tmp_path / "cache", "timeout": 5.0, **changes}
+        client = ChatClient(Endpoint(server.url, "some-model", **settings), sleep=paused.append)
+        client.paused = paused
+        return client
+
+    return make
+
+
+def say(text):
+    return [{"role": "user", "content": text}]
+
+
+def test_answers_become_labels(server, client_of, picture):
+    said = {"one": "Yes.", "two": "no", "three": "I would rather not say"}
+    server.script = lambda number, body: completion(said[body["messages"][0]["content"][-1]["text"]])
+    test = tuple(Example(name, name, (picture(i),), label="red") for i, name in enumerate(said))
+    method = ZeroShotEndpoint(client_of())
+    problem = Problem(("blue", "red"), (), test, TASK)
+    assert method.obstacle(problem) is None
+    told = []
+    predictions = method.predict(problem, progress=lambda done, total: told.append((done, total)))
+    assert [(p.id, p.label) for p in predictions] == [("one", "red"), ("two", "blue"), ("three", UNMATCHED)]
+    assert predictions[0].probabilities == {"blue": 0.0, "red": 1.0}
+    assert sorted(told) == [(1, 3), (2, 3), (3, 3)]
+    assert set(server.paths) == {"/v1/chat/completions"}
+    assert all(body["model"] == "some-model" and body["temperature"] == 0 for body in server.requests)
+
+
+def test_a_message_holds_text_and_images_in_order(picture):
+    example = Example("a", "first <image> then <image> what?", (picture(1), picture(2)))
+    parts = message_of(example, video_frames=8)["content"]
+    assert [part["type"] for part in parts] == ["text", "image_url", "text", "image_url", "text"]
+    assert [part["text"] for part in parts if part["type"] == "text"] == ["first", "then", "what?"]
+    for part, medium in zip(parts[1::2], example.media, strict=True):
+        head, _, data = part["image_url"]["url"].partition(",")
+        assert head == "data:image/jpeg;base64"
+        sent = np.asarray(Image.open(BytesIO(base64.b64decode(data)))).astype(float)
+        assert np.abs(sent - np.asarray(medium.source)).mean() < 6
+    assert data_url(picture(1).source) != data_url(picture(2).source)
+
+
+def test_nothing_is_asked_twice(server, client_of):
+    first = client_of().ask_all([say("a"), say("b")])
+    assert [answer.cached for answer in first] == [False, False]
+    again = client_of()
+    answers = again.ask_all([say("b"), say("c"), say("a")])
+    assert [answer.cached for answer in answers] == [True, False, True]
+    assert len(server.requests) == 3
+    assert (again.bill.asked, again.bill.cached, again.bill.tokens_in) == (1, 2, 100)
+
+
+@pytest.mark.parametrize("change", [{"settings": {"temperature": 1}}, {"model": "other"}, {"url": "/v2"}])
+def test_what_changes_the_answer_is_asked_anew(change, server, client_of):
+    client = client_of()
+    client.ask_all([say("a")])
+    change = {"url": server.url.replace("/v1", "/v2")} if "url" in change else change
+    changed = ChatClient(replace(client.endpoint, **change))
+    (answer,) = changed.ask_all([say("a")])
+    assert not answer.cached and len(server.requests) == 2
+    assert changed.spec.fingerprint() != client.spec.fingerprint() == ChatClient(client.endpoint).spec.fingerprint()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 529])
+def test_a_busy_or_broken_server_is_asked_again(status, server, client_of):
+    server.script = lambda number, body: (status, {"error": "not now"}) if number < 3 else completion("Yes")
+    client = client_of(at_once=1)
+    (answer,) = client.ask_all([say("a")])
+    assert answer.text == "Yes" and len(server.requests) == 4
+    assert [round(np.log2(pause / 1.125)) for pause in client.paused] == [0, 1, 2]
+    assert client.bill.asked == 1
+
+
+def test_the_server_says_how_long_to_wait(server, client_of):
+    script = [(429, {}, {"Retry-After": "7"}), (429, {}, {"Retry-After": "soon"}), (429, {}, {"Retry-After": "9999"})]
+    server.script = lambda number, body: script[number] if number < 3 else completion("Yes")
+    client = client_of()
+    client.ask_all([say("a")])
+    assert client.paused[0] == 7.0
+    assert 2.0 <= client.paused[1] <= 2.5
+    assert client.paused[2] == 60.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>", b"", b"[]", {"choices": []}, {"choices": [{}]}, {"choices": [{"message": {"content": 3}}]}],
+    ids=str,
+)
+def test_an_answer_that_is_none_is_asked_again(answer, server, client_of):
+    server.script = lambda number, body: (200, answer) if number == 0 else completion("No")
+    (answer,) = client_of().ask_all([say("a")])
+    assert answer.text == "No"
+
+
+def test_no_text_is_an_answer_too(server, client_of):
+    server.script = lambda number, body: (200, {"choices": [{"message": {"content": None}}]})
+    (answer,) = client_of().ask_all([say("a")])
+    assert (answer.text, answer.tokens_in) == ("", 0)
+
+
+def test_a_slow_server_is_asked_again(server, client_of):
+    server.script = lambda number, body: 1.0 if number == 0 else completion("Yes")
+    (answer,) = client_of(timeout=0.3).ask_all([say("a")])
+    assert answer.text == "Yes" and len(server.requests) == 2
+
+
+def test_it_gives_up_in_the_end_and_keeps_what_it_has(server, client_of, tmp_path):
+    server.script = lambda number, body: (
+        (500, {"error": "broken"}) if body["messages"][0]["content"] == "bad" else completion("Yes")
+    )
+    client = client_of(tries=3, at_once=1)
+    with pytest.raises(EndpointError, match=r"gave no answer in 3 tries \(last: status 500\)"):
+        client.ask_all([say("good"), say("bad")])
+    assert len(client.paused) == 2
+    before = len(server.requests)
+    (kept,) = client_of().ask_all([say("good")])
+    assert kept.cached and len(server.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "environment variable SAVS_TEST_KEY"), (404, "model's name"), (400, "settings")]
+)
+def test_a_refusal_is_final_and_says_what_to_do(status, hint, server, client_of):
+    server.script = lambda number, body: (status, {"error": {"message": "no such thing"}})
+    with pytest.raises(EndpointError, match=hint) as caught:
+        client_of().ask_all([say("a")])
+    assert "no such thing" in str(caught.value) and len(server.requests) == 1
+
+
+def test_nobody_there(client_of, tmp_path):
+    nowhere = ChatClient(Endpoint("http://127.0.0.1:9/v1", "m", cache=tmp_path, tries=2), sleep=lambda _: None)
+    with pytest.raises(EndpointError, match="ConnectError"):
+        nowhere.ask_all([say("a")])
+
+
+def test_the_key_is_sent_and_told_to_nobody(server, client_of, tmp_path, caplog, monkeypatch, capsys):
+    caplog.set_level(0)
+    client = client_of(tries=1)
+    client.ask_all([say("a")])
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    server.script = lambda number, body: (500, {})
+    with pytest.raises(EndpointError) as caught:
+        client.ask_all([say("b")])
+    kept = "".join(path.read_text() for path in (tmp_path / "cache").iterdir())
+    seen = capsys.readouterr()
+    assert not any(KEY in text for text in (kept, caplog.text, str(caught.value), repr(client.endpoint), *seen))
+    monkeypatch.delenv("SAVS_TEST_KEY")
+    server.script = lambda number, body: completion("Yes")
+    client.ask_all([say("c")])
+    assert "Authorization" not in server.headers[-1]
+
+
+def test_the_bill(server, client_of):
+    server.script = lambda number, body: completion("Yes", (1500, 3))
+    client = client_of(price_in=2.0, price_out=10.0)
+    client.ask_all([say("a"), say("b")])
+    assert client.bill.cost == pytest.approx((3000 * 2.0 + 6 * 10.0) / 1e6)
+    assert str(client.bill) == "2 asked, 0 from the cache; 3,000 tokens in, 6 out; cost 0.0061"
+
+
+def test_a_damaged_cache_is_asked_anew(server, client_of, tmp_path):
+    client_of().ask_all([say("a")])
+    (path,) = (tmp_path / "cache").iterdir()
+    path.write_text("{")
+    (answer,) = client_of().ask_all([say("a")])
+    assert not answer.cached and answer.text == "Yes"
+    assert json.loads(path.read_text())["text"] == "Yes"
