@@ -74,7 +74,8 @@ def test_hooks_are_gone_after_the_block_and_after_an_error(backbone):
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2_vl", "smolvlm"])
 def test_a_subset_is_the_columns_of_the_whole_and_deeper_layers_rest(kind, backbone, picture):
     model = backbone(kind)
-    examples = [Example(str(i), "word " * i, (picture(i),) if model.takes_images else ()) for i in range(1, 5)]
+    texts = ["once upon a time", "when?", "a lot of words", "seven"]  # nothing that they would share
+    examples = [Example(text, text, (picture(i),) if model.takes_images else ()) for i, text in enumerate(texts)]
     whole = model.head_activations(examples)
     calls = {source.layer: 0 for source in model.sources}
     handles = [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from savs.backbones.base import BackboneSpec
 from savs.backbones.inputs import with_decoder_inputs
-from savs.backbones.prompts import content_of, images_of, render_prompt
+from savs.backbones.prompts import content_of, images_of, render_prompt, takes_one_image
 from savs.data.example import Example
 from savs.data.media import image_size
 from savs.errors import BackboneError
@@ -73,7 +73,8 @@ class Encoder:
         """The prompt, one image token for each image. Opens no file.
 
         Raises:
-            BackboneError: the model takes text only, and the example has media.
+            BackboneError: the model takes text only, and the example has media; or it takes one image, and the example
+                has more.
             DataError: the marks in the text are not as many as the media.
         """
         if example.media and not self.takes_images:
@@ -82,15 +83,21 @@ class Encoder:
                 "choose a vision-language model"
             )
         counts = [self._spec.video_frames if media.kind == "video" else 1 for media in example.media]
+        if sum(counts) > 1 and takes_one_image(self._processor):
+            raise BackboneError(
+                f"{self._spec.model} takes one image an example, but example {example.id!r} has {sum(counts)}"
+            )
         return render_prompt(content_of(example, counts), self._processor)
 
     def encode(self, examples: Sequence[Example], prompts: Sequence[str], *, padding_side: str = "right") -> Inputs:
         """The model's inputs for one batch of examples and their prompts.
 
         Raises:
+            BackboneError: the model's processor does not take such examples.
             DataError: an image or a video cannot be opened.
         """
-        images = [images_of(example, video_frames=self._spec.video_frames) for example in examples]
+        opened = [images_of(example, video_frames=self._spec.video_frames) for example in examples]
+        images = [[image for mark in marks for image in mark] for marks in opened]
         arguments: dict[str, Any] = {
             "text": list(prompts),
             "padding": True,
@@ -99,13 +106,25 @@ class Encoder:
             "add_special_tokens": self._adds_special_tokens(prompts[0]),
         }
         if any(images):
-            arguments["images"] = [[image for mark in marks for image in mark] for marks in images]
+            arguments["images"] = [image for [image] in images] if takes_one_image(self._processor) else images
         if "mm_token_type_ids" in getattr(self._processor, "model_input_names", ()):
             arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
-        batch = with_decoder_inputs(
-            self._processor(**arguments), self._config, self._base, self.tokenizer, list(prompts)
-        )
+        try:
+            batch = self._processor(**arguments)
+        except (TypeError, ValueError) as error:
+            raise self.refusal(examples[0], error) from error
+        batch = with_decoder_inputs(batch, self._config, self._base, self.tokenizer, list(prompts))
+        rows = {len(batch[name]) for name in ("input_ids", "decoder_input_ids") if name in batch}
+        if rows != {len(prompts)}:
+            raise self.refusal(examples[0], ValueError(f"its processor makes {rows} rows of {len(prompts)} prompts"))
         return {name: value for name, value in batch.items() if self.accepts is None or name in self.accepts}
+
+    def refusal(self, example: Example, error: Exception) -> BackboneError:
+        """An error that says in words what kind of example the model, or its processor, did not take."""
+        count = sum(self._spec.video_frames if media.kind == "video" else 1 for media in example.media)
+        kind = "text alone" if not count else f"{count} image{'s' if count > 1 else ''} an example"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        return BackboneError(f"{self._spec.model} does not take {kind}: {reason} (example {example.id!r})")
 
     def tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of each prompt, one for each image token, unpadded."""

@@ -1,8 +1,10 @@
 """Forward passes: a batch in, the wanted heads out, within the memory there is.
 
-Knows a model and its devices; no examples' files, no order of batches. Two things are asked of each model once, by
-running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it), and
-whether a prompt may go on from the keys and values of its beginning. Where not, the plain way is taken from then on.
+Knows a model and its devices; no examples' files, no order of batches. Three things are asked of each model once, by
+running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it),
+whether the rows of a batch leave each other as they are (HunYuanVL numbers the images of a whole batch, and turns
+their tokens by that number), and whether a prompt may go on from the keys and values of its beginning. Where not, the
+plain way is taken from then on.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Passes:
     def __init__(self, model: PreTrainedModel, base: Any, encoder: Encoder, attention: AttentionMap, name: str) -> None:
         self.padding_is_harmless: bool | None = None
         self.sharing_obstacle = obstacle(base, model.config, attention)
+        #: By whether examples have media; asked at the first batch of such.
+        self._rows_are_independent: dict[bool, bool] = {}
         self._sharing_is_tried = False
         self._model = model
         self._base = base
@@ -64,10 +68,13 @@ class Passes:
         """`[n_rows, n_columns, head_dim]` of one batch, halved as often as memory demands.
 
         Raises:
-            BackboneError: one example alone does not fit in memory, or there are values that are not finite.
+            BackboneError: one example alone does not fit in memory, there are values that are not finite, or the model
+                does not take such examples.
         """
         try:
             z = self._run(batch, wanted)
+        except (TypeError, ValueError) as error:
+            raise self._encoder.refusal(batch.examples[0], error) from error
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -95,8 +102,10 @@ class Passes:
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
+        # A part that lies on disk has no device of its own, and fetches what it is given.
+        device = "cpu" if self._model.device.type == "meta" else self._model.device
         return {
-            name: value.to(self._model.device, self._model.dtype if value.is_floating_point() else None)
+            name: value.to(device, self._model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
 
@@ -106,21 +115,39 @@ class Passes:
             if z is not None:
                 return z
             batch = self._whole(batch.examples)
-        lengths = batch.inputs["attention_mask"].sum(dim=1) if "attention_mask" in batch.inputs else torch.ones(1)
-        if self.padding_is_harmless or bool((lengths == lengths[0]).all()):
-            return self._read(batch.inputs, wanted)
-        if self.padding_is_harmless is None:
+        mask = batch.inputs.get("attention_mask")
+        lengths = mask.sum(dim=1) if mask is not None else torch.ones(len(batch.examples))
+        if bool((lengths == lengths[0]).all()):
+            return self._of_one_length(batch, wanted)
+        media = _has_media(batch)
+        if self.padding_is_harmless is not False and self._rows_are_independent.get(media) is not False:
             z = self._read(batch.inputs, wanted)
+            if self.padding_is_harmless and self._rows_are_independent.get(media):
+                return z
             shortest = int(lengths.argmin())
             self.padding_is_harmless = self._agrees(z[shortest], batch.examples[shortest], wanted)
             if self.padding_is_harmless:
+                self._rows_are_independent[media] = True
                 return z
             self._share_no_more("its prompts see what follows them")
         z = np.empty((len(lengths), len(wanted.columns), wanted.head_dim), dtype=np.float32)
         for length in sorted(set(lengths.tolist())):
             rows = (lengths == length).nonzero()[:, 0].tolist()
-            z[rows] = self._read(self._whole([batch.examples[row] for row in rows]).inputs, wanted)
+            z[rows] = self._of_one_length(self._whole([batch.examples[row] for row in rows]), wanted)
         return z
+
+    def _of_one_length(self, batch: Batch, wanted: Wanted) -> FloatArray:
+        """Features of prompts that need no padding."""
+        media = _has_media(batch)
+        if len(batch.examples) == 1 or self._rows_are_independent.get(media):
+            return self._read(batch.inputs, wanted)
+        if media not in self._rows_are_independent:
+            z = self._read(batch.inputs, wanted)
+            self._rows_are_independent[media] = self._agrees(z[-1], batch.examples[-1], wanted)
+            if self._rows_are_independent[media]:
+                return z
+            _log.info("%s runs its prompts one by one: they change each other in a batch", self._name)
+        return np.concatenate([self._read(self._whole([example]).inputs, wanted) for example in batch.examples])
 
     def _shared(self, batch: Batch, wanted: Wanted) -> FloatArray | None:
         """Features of prompts that share their beginnings; None where the model turns out not to allow it."""
@@ -163,6 +190,10 @@ class Passes:
         with torch.inference_mode(), capture_heads(wanted.sources, last_positions(placed)) as captured:
             self._base(**placed, use_cache=False)
         return wanted.taken_from(captured)
+
+
+def _has_media(batch: Batch) -> bool:
+    return any(example.media for example in batch.examples)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -20,12 +20,20 @@ _MARKS_IMAGES_ITSELF = frozenset(
         "Blip2Processor",
         "Florence2Processor",
         "FuyuProcessor",
-        "GotOcr2Processor",
         "InstructBlipProcessor",
+        "Kosmos2Processor",
         "Kosmos2_5Processor",
-        "PPChart2TableProcessor",
     }
 )
+#: Processors that take a list of images for several pages of one document alone.
+_PAGES = frozenset({"GotOcr2Processor"})
+
+
+def takes_one_image(processor: Any) -> bool:
+    """Whether an example may have one image at most: a prompt has no way to say where several would stand."""
+    if type(processor).__name__ in _MARKS_IMAGES_ITSELF | _PAGES:
+        return True
+    return not getattr(processor, "chat_template", None) and not getattr(processor, "image_token", None)
 
 
 def images_of(example: Example, *, video_frames: int) -> list[list[Image.Image]]:
