@@ -58,7 +58,17 @@ def test_every_public_name_is_there():
 # its own, and "" is the package itself, which imports nothing before it is asked to.
 ORDER = [
     *("", "errors", "features", "data", "grouping", "intervals", "classify", "prediction", "backbones", "store"),
-    *("extraction", "fit_summary", "classifier_folder", "card", "model", "report", "evaluation", "comparison"),
+    *(
+        "extraction",
+        "fit_summary",
+        "classifier_folder",
+        "card",
+        "model",
+        "together",
+        "report",
+        "evaluation",
+        "comparison",
+    ),
     *("baselines", "plot", "demo", "bench", "bakeoff", "doctor", "cli", "__main__"),
 ]
 # What a room may import at most, where it is meant to know little.
@@ -121,7 +131,10 @@ def test_rooms_import_one_way():
     [
         ("transformers", {"backbones", "cli"}),  # the CLI turns down its log
         ("torch", {"backbones"}),
-        ("sklearn", {"classify", "model", "fit_summary", "evaluation", "baselines", "bakeoff", "plot", "demo", "bench"}),
+        (
+            "sklearn",
+            {"classify", "model", "fit_summary", "evaluation", "baselines", "bakeoff", "plot", "demo", "bench"},
+        ),
         ("matplotlib", {"plot", "demo", "bench"}),
         ("typer", {"cli"}),
         ("rich", {"cli", "demo"}),

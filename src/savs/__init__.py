@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from savs.model import SAVModel
     from savs.prediction import Prediction
     from savs.store import ActivationStore
+    from savs.together import predict_many
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _HOMES = {
     "extract": "savs.extraction",
     "load_backbone": "savs.backbones.huggingface",
     "load_task": "savs.data.tasks",
+    "predict_many": "savs.together",
     "read_examples": "savs.data.readers",
     "sample_shots": "savs.data.sampling",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "extract",
     "load_backbone",
     "load_task",
+    "predict_many",
     "read_examples",
     "sample_shots",
 ]

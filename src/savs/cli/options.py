@@ -10,6 +10,9 @@ import typer
 DATA, MODEL, OUTPUT, RULE = "Data", "Model", "Output", "Rule"
 
 Classifier = Annotated[str, typer.Argument(help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)]
+Classifiers = Annotated[
+    list[str], typer.Argument(help="Folders that `savs fit` wrote, or Hub ids.", show_default=False)
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -28,7 +31,13 @@ SkipBad = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Examples in one forward pass.", rich_help_panel=MODEL, show_default="8", metavar="N"),
+    typer.Option(
+        min=1,
+        help="Examples in one forward pass.",
+        rich_help_panel=MODEL,
+        show_default="as many as run best",
+        metavar="N",
+    ),
 ]
 Device = Annotated[
     str | None,

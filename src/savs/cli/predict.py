@@ -13,13 +13,13 @@ from savs.cli.console import note, working
 from savs.cli.files import bad_rows_path, check_output, json_lines, record_bad_rows
 from savs.cli.reading import attach_backbone, open_classifier, read
 
-#: Batches that are sorted by length and asked at a time; their answers are written before the next are begun.
-_BATCHES_AT_A_TIME = 8
-_USUAL_BATCH = 8
+#: Examples that are sorted by length and asked at a time; their answers are written before the next are begun. Few at
+#: first, so that lines come soon; then more, so that batches are full. Where their size is given, so many batches.
+_FIRST, _MOST, _BATCHES = 64, 256, 8
 
 
 def predict(
-    classifier: opt.Classifier,
+    classifiers: opt.Classifiers,
     data: opt.Source,
     output: Annotated[
         Path | None,
@@ -36,27 +36,36 @@ def predict(
 ) -> None:  # fmt: skip
     """Classify new examples: one JSON line each, with id, label, probabilities and votes.
 
+    Several classifiers that were fitted on one backbone, and ask alike, share one forward pass: a line for each of
+    them, which names it.
+
     Lines come as the work proceeds. The probabilities are shares of the heads' votes and are not calibrated.
     """
     from savs.extraction import COMMIT_EVERY
+    from savs.together import check_together, predict_many
 
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
         check_output(bad_rows_path(output), overwrite=overwrite)
-    fitted = open_classifier(classifier)
+    models = [open_classifier(classifier) for classifier in classifiers]
+    check_together(models)
+    fitted = models[0]
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=False)
     backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
 
     # Lines on the terminal are progress enough, and a bar among them would tear them apart.
     silent = output is None and sys.stdout.isatty()
     with json_lines(output) as write, working(f"asking {backbone.spec.model}", silent=silent) as progress:
-        step = COMMIT_EVERY if store else _BATCHES_AT_A_TIME * (batch_size or _USUAL_BATCH)
-        for start in range(0, len(examples), step):
+        start, step = 0, COMMIT_EVERY if store else _BATCHES * batch_size if batch_size else _FIRST
+        while start < len(examples):
             part = examples[start : start + step]
-            for prediction in fitted.predict(part, batch_size=batch_size):
-                write(prediction.to_json())
-            progress(start + len(part), len(examples))
+            for row in zip(*predict_many(models, part, batch_size=batch_size), strict=True):
+                for name, prediction in zip(classifiers, row, strict=True):
+                    named = {"classifier": name} if len(models) > 1 else {}
+                    write(named | prediction.to_json())
+            start, step = start + len(part), max(step, min(2 * step, _MOST))
+            progress(start, len(examples))
     if skip_bad:
         record_bad_rows(bad, output)
     if output is not None:
-        note(f"{len(examples)} predictions in {output}")
+        note(f"{len(examples) * len(models)} predictions in {output}")
