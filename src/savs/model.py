@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 import savs
 from savs.backbones.base import Backbone, BackboneSpec, Progress
 from savs.backbones.reopen import reopen
+from savs.backbones.shallow import Shallow
 from savs.card import render_card
 from savs.classifier_folder import (
     CONFIG_FILE,
@@ -30,6 +32,7 @@ from savs.classifier_folder import (
     write_folder,
 )
 from savs.classify import SAVClassifier
+from savs.data.choices import offered
 from savs.data.example import Example
 from savs.data.shot_keys import ShotKey, shot_key
 from savs.data.tasks import GENERIC, Task
@@ -100,6 +103,7 @@ class SAVModel:
         *,
         task: Task = GENERIC,
         classifier: SAVClassifier | None = None,
+        max_layer: int | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -110,15 +114,18 @@ class SAVModel:
             examples: labelled; about twenty a class is what the method is made for.
             task: how the examples were asked; it travels with the model, so that new ones are asked the same way.
             classifier: unfitted; the paper's rule by default.
+            max_layer: keep no head of a deeper layer, so that fitting and predicting run no further.
             batch_size: examples in one forward pass.
             progress: called with (examples done, examples in all).
 
         Raises:
             DataError: as `check_shots`.
+            BackboneError: there are no heads down to `max_layer`.
         """
         check_shots(examples, classifier)
         shot_keys = [shot_key(example) for example in examples]
-        features = extract_or_read(backbone, examples, batch_size=batch_size, progress=progress)
+        read = backbone if max_layer is None else Shallow(backbone, max_layer)
+        features = extract_or_read(read, examples, batch_size=batch_size, progress=progress)
         return cls.fit_features(features, backbone=backbone, task=task, classifier=classifier, shot_keys=shot_keys)
 
     @classmethod
@@ -213,6 +220,8 @@ class SAVModel:
     ) -> list[Prediction]:
         """Classify new examples, in their order. The forward pass stops after the deepest kept head.
 
+        Where an example offers choices among the classes, every head chooses among these.
+
         Raises:
             DataError: media cannot be opened.
             BackboneError: the backbone cannot be loaded or cannot take an example.
@@ -222,7 +231,7 @@ class SAVModel:
         z = self.backbone.head_activations(
             examples, heads=self.selected_heads, batch_size=batch_size, progress=progress
         )
-        return self._predictions([example.id for example in examples], z)
+        return self._predictions([example.id for example in examples], z, offered(examples, self.classes))
 
     def predict_features(self, features: HeadFeatures | StoredFeatures) -> list[Prediction]:
         """Classify from features that were extracted before, without a forward pass.
@@ -315,8 +324,8 @@ class SAVModel:
             "summary": asdict(self.summary),
         }
 
-    def _predictions(self, ids: Sequence[str], z: FloatArray) -> list[Prediction]:
-        return predictions_of(self.classifier, ids, z, self.selected_heads)
+    def _predictions(self, ids: Sequence[str], z: FloatArray, may: NDArray[np.bool_] | None = None) -> list[Prediction]:
+        return predictions_of(self.classifier, ids, z, self.selected_heads, may)
 
 
 def check_shots(examples: Sequence[Example], classifier: SAVClassifier | None = None) -> None:

@@ -57,6 +57,11 @@ def fit(
         typer.Option("--k", min=1, help="Heads to keep.", show_default="20; calm keeps all", rich_help_panel=opt.RULE,
                      metavar="N"),
     ] = None,
+    max_layer: Annotated[
+        int | None,
+        typer.Option(min=0, help="Deepest layer to keep heads of: nothing beyond it is run.", show_default="the last",
+                     rich_help_panel=opt.RULE, metavar="N"),
+    ] = None,
     store: opt.Store = None,
     revision: opt.Revision = None,
     dtype: opt.ModelDtype = None,
@@ -103,7 +108,15 @@ def fit(
     _comment(examples)
     backbone = load() if store is None else open_stored(store, load, examples)
     with working(f"reading the heads of {backbone.spec.model}") as progress:
-        fitted = SAVModel.fit(backbone, examples, task=asked, classifier=rule, batch_size=batch_size, progress=progress)
+        fitted = SAVModel.fit(
+            backbone,
+            examples,
+            task=asked,
+            classifier=rule,
+            max_layer=max_layer,
+            batch_size=batch_size,
+            progress=progress,
+        )
     fitted.save_pretrained(output, overwrite=overwrite)
     if skip_bad:
         record_bad_rows(bad, output)
