@@ -152,24 +152,15 @@ def test_shapes_are_checked(store):
     assert len(store) == 0
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("revision", "r2"), ("dtype", "bfloat16"), ("attention", "eager"), ("image_processor", "P"), ("min_pixels", 1),
-     ("max_pixels", 2), ("video_frames", 3), ("chat_template", "c"), ("attention_modules", "m")],
-)  # fmt: skip
-def test_another_backbone_is_refused_and_the_difference_named(filled, field, value):
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(SPEC) if field.compare])
+def test_another_backbone_is_refused_and_the_difference_named(filled, field):
+    value = "other" if isinstance(getattr(SPEC, field), str) else 7
     other = dataclasses.replace(SPEC, **{field: value})
     with pytest.raises(SpecMismatchError, match=rf"holds features of fake, .* differs in {field}: .*{value!r} there"):
         filled.check(other)
     with pytest.raises(SpecMismatchError, match="use another store"):
         ActivationStore.create(filled.folder, spec=other, layout=LAYOUT)
     filled.check(dataclasses.replace(SPEC, model="renamed", location="/moved"))
-
-
-def test_every_field_of_the_spec_that_changes_numbers_is_tried_above():
-    fields = {field.name for field in dataclasses.fields(SPEC) if field.compare}
-    tried = {field for field, _ in test_another_backbone_is_refused_and_the_difference_named.pytestmark[0].args[1]}
-    assert tried == fields
 
 
 def test_other_heads_of_the_same_backbone_are_refused(filled):

@@ -62,10 +62,14 @@ class Shard:
         row_bytes = head_dim * self.dtype.itemsize
         with self.path.open("rb", buffering=0) as file:
             if len(rows) >= _DENSE * n_rows:
+                index = as_index(rows)
                 for some in runs(heads):
-                    whole = np.empty((some.stop - some.start, n_rows, head_dim), dtype=self.dtype)
+                    whole = out[some]
+                    if index != slice(0, n_rows):
+                        whole = np.empty((some.stop - some.start, n_rows, head_dim), dtype=self.dtype)
                     self._fill(file, heads[some.start] * n_rows * row_bytes, whole)
-                    out[some] = whole[:, rows]
+                    if index != slice(0, n_rows):
+                        out[some] = whole[:, index]
             else:
                 for i, head in enumerate(heads):
                     for some in runs(rows):
@@ -179,3 +183,14 @@ def runs(numbers: Sequence[int]) -> Iterator[slice]:
         if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
             yield slice(start, i)
             start = i
+
+
+def as_index(numbers: Sequence[int]) -> slice | list[int]:
+    """What picks `numbers` out of an array: a slice where they follow one another, since that copies nothing.
+
+    >>> as_index([3, 4, 5]), as_index([3, 5])
+    (slice(3, 6, None), [3, 5])
+    """
+    if len(list(runs(numbers))) == 1:
+        return slice(numbers[0], numbers[-1] + 1)
+    return list(numbers)

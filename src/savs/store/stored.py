@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
-from savs.store.shard import Shard, damaged
+from savs.store.shard import Shard, as_index, damaged
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ class StoredFeatures:
         return HeadFeatures(z, self.ids, self.labels, layout, self.fingerprint)
 
     @cached_property
-    def _by_shard(self) -> list[tuple[Shard, NDArray[np.intp], list[int]]]:
-        """For each shard, the positions among the examples and the rows in the shard, rows ascending."""
+    def _by_shard(self) -> list[tuple[Shard, slice | list[int], list[int]]]:
+        """For each shard, where its examples stand among all, and their rows in the shard, rows ascending."""
         found: dict[Path, list[tuple[int, int]]] = {}
         shards = {shard.path: shard for shard, _ in self.places}
         for position, (shard, row) in enumerate(self.places):
             found.setdefault(shard.path, []).append((row, position))
         return [
-            (shards[path], np.array([p for _, p in sorted(pairs)], dtype=np.intp), [row for row, _ in sorted(pairs)])
+            (shards[path], as_index([position for _, position in sorted(pairs)]), [row for row, _ in sorted(pairs)])
             for path, pairs in found.items()
         ]
