@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from savs.features import FloatArray, HeadId
 
 
@@ -41,21 +44,25 @@ class HeadVoter(Protocol):
 
     classes_: Any
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, offered: Any = None) -> Any:
         """`[n_samples]` labels."""
         ...
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, offered: Any = None) -> Any:
         """`[n_samples, n_classes]`."""
         ...
 
-    def head_votes(self, X: Any) -> Any:
+    def head_votes(self, X: Any, offered: Any = None) -> Any:
         """`[n_samples, k]` labels."""
         ...
 
 
 def predictions_of(
-    classifier: HeadVoter, ids: Sequence[str], z: FloatArray, heads: Sequence[HeadId]
+    classifier: HeadVoter,
+    ids: Sequence[str],
+    z: FloatArray,
+    heads: Sequence[HeadId],
+    offered: NDArray[np.bool_] | None = None,
 ) -> list[Prediction]:
     """What a fitted classifier says of each example.
 
@@ -64,11 +71,12 @@ def predictions_of(
         ids: of the examples.
         z: `[n_samples, n_heads, head_dim]`.
         heads: the kept heads, best first, whose votes are told; none where what votes are no heads.
+        offered: `[n_samples, n_classes]`, which classes each example may have, where not all.
     """
     if not ids:
         return []
-    labels, probabilities = classifier.predict(z), classifier.predict_proba(z)
-    votes = classifier.head_votes(z) if heads else [()] * len(ids)
+    labels, probabilities = classifier.predict(z, offered), classifier.predict_proba(z, offered)
+    votes = classifier.head_votes(z, offered) if heads else [()] * len(ids)
     classes = [str(label) for label in classifier.classes_]
     return [
         Prediction(

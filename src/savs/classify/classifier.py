@@ -164,23 +164,33 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.head_weights_ = np.where(total > 0, mean / np.where(total > 0, total, 1.0), self.head_weights_)
         return self
 
-    def predict(self, X: ArrayLike | HeadReader) -> NDArray[Any]:
-        """`[n_samples]` the class of each example."""
-        decisions = self._decisions(X)
+    def predict(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """`[n_samples]` the class of each example.
+
+        Args:
+            X: `[n_samples, n_heads, head_dim]`.
+            offered: `[n_samples, n_classes]`, which classes each example may have, where not all; every head then
+                chooses among these.
+
+        Raises:
+            ValueError: `offered` has another shape, or offers an example nothing.
+        """
+        decisions = self._decisions(X, offered)
         if self.combination == "majority":
             return np.asarray(self.classes_[_majority(best_class(decisions), len(self.classes_))])
         return np.asarray(self.classes_[best_class(self._combine(decisions))])
 
-    def predict_proba(self, X: ArrayLike | HeadReader) -> Float:
+    def predict_proba(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None = None) -> Float:
         """`[n_samples, n_classes]`: the share of the heads' votes, mean probability, or reliability-weighted mean.
 
-        Rows sum to one. None of the three is calibrated; a vote share in particular moves in steps of 1 / k.
+        Rows sum to one. None of the three is calibrated; a vote share in particular moves in steps of 1 / k. A class
+        that is not `offered` (see `predict`) has none.
         """
-        return self._combine(self._decisions(X))
+        return self._combine(self._decisions(X, offered))
 
-    def head_votes(self, X: ArrayLike | HeadReader) -> NDArray[Any]:
+    def head_votes(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """`[n_samples, k]` the class that each kept head would choose alone, best-ranked head first."""
-        return np.asarray(self.classes_[best_class(self._decisions(X))])
+        return np.asarray(self.classes_[best_class(self._decisions(X, offered))])
 
     def transform(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
         """`[n_samples, k * head_dim]`: the kept heads' features side by side, for use as an embedding."""
@@ -281,11 +291,16 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"heads have {features.shape[2]} dimensions; fitted with {self.head_dim_in_}")
         return features.read_heads(self.selected_heads_.tolist())
 
-    def _decisions(self, X: ArrayLike | HeadReader) -> Float:
+    def _decisions(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None) -> Float:
         kept = self._kept(X)
         decisions = np.empty((*kept.shape[:2], len(self.classes_)))
         for rows in blocks(len(kept), kept.shape[1] * self.heads_.width):
             decisions[rows] = self.heads_.decide(kept[rows].astype(np.float64))
+        if offered is not None:
+            expected = (len(kept), len(self.classes_))
+            if offered.shape != expected or not offered.any(axis=1).all():
+                raise ValueError(f"offered has shape {offered.shape}; expected {expected}, with a class in every row")
+            decisions[np.broadcast_to(~offered[:, None], decisions.shape)] = -np.inf
         return decisions
 
     def _combine(self, decisions: Float) -> Float:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
 
+import numpy as np
+from numpy.typing import NDArray
+
 from savs.data.example import Example
 from savs.errors import DataError
 
@@ -49,6 +52,22 @@ def offer(examples: Sequence[Example], ways: int, *, classes: Iterable[str], see
         without_options(example) if example.choices is not None else _offered(example, ways, names, seed)
         for example in examples
     ]
+
+
+def offered(examples: Sequence[Example], classes: Sequence[str]) -> NDArray[np.bool_]:
+    """`[n_samples, n_classes]`: which classes may be the answer to each example.
+
+    Those among its choices; all of them, where it has no choices or none of these is a class (an option's letter may
+    be the class, and its text the choice).
+    """
+    column = {name: i for i, name in enumerate(classes)}
+    may = np.ones((len(examples), len(classes)), dtype=bool)
+    for row, example in enumerate(examples):
+        among = [column[choice] for choice in example.choices or () if choice in column]
+        if among:
+            may[row] = False
+            may[row, among] = True
+    return may
 
 
 def without_options(example: Example) -> Example:
