@@ -1,4 +1,4 @@
-"""Measure the store on generated features and write the page: `python -m benchmarks.store [--heads 98 392 784]`.
+"""Measure the store on generated features and write the page: `python -m benchmarks.store [--heads 112 784]`.
 
 The largest of the default sizes takes 20 GB of disk, in a folder that is removed afterwards.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.store.measure import generate, in_a_process
+from benchmarks.store.measure import HEADS_A_LAYER, generate, in_a_process
 from benchmarks.store.page import render
 from savs import __version__
 
@@ -28,11 +28,13 @@ def main() -> None:
     """Measure and write `docs/results/store.json` and `store.md`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=100_000)
-    parser.add_argument("--heads", type=int, nargs="+", default=[98, 392, 784])
+    parser.add_argument("--heads", type=int, nargs="+", default=[112, 784])
     parser.add_argument("--head-dim", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="where to put the features for a while")
     arguments = parser.parse_args()
+    if any(heads % HEADS_A_LAYER for heads in arguments.heads):
+        parser.error(f"--heads: expected multiples of {HEADS_A_LAYER}, the heads of a layer")
     command = (
         f"python -m benchmarks.store --examples {arguments.examples} --heads {' '.join(map(str, arguments.heads))} "
         f"--head-dim {arguments.head_dim} --seed {arguments.seed}"

@@ -26,6 +26,7 @@ CLASSES = 20
 #: Every so many heads, one tells the classes apart; the others are noise.
 _TELLING = 49
 _ROWS = 256
+HEADS_A_LAYER = 28
 
 
 def key(row: int) -> str:
@@ -41,7 +42,7 @@ def label(row: int) -> str:
 def generate(folder: Path, *, examples: int, heads: int, head_dim: int, seed: int) -> dict[str, float]:
     """Fill a store with noise, and with signal in some heads; tells the seconds that the store took for it."""
     spec = BackboneSpec(model="generated", revision=f"seed {seed}", dtype="float16", attention="none")
-    layout = HeadLayout.grid(-(-heads // 28), min(heads, 28), head_dim)
+    layout = HeadLayout.grid(heads // HEADS_A_LAYER, HEADS_A_LAYER, head_dim)
     store = ActivationStore.create(folder, spec=spec, layout=layout, dtype="float16")
     rng = np.random.default_rng(seed)
     means = 0.5 * rng.standard_normal((CLASSES, head_dim), dtype=np.float32)
