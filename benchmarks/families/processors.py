@@ -105,7 +105,7 @@ def tokenizer_for(source: str, kind: str, more: Sequence[str] = ()) -> PreTraine
     # What the processor only asks for has a stand-in of its own.
     attributes -= set(re.findall(r"[gh](?:et|as)attr\((?:self\.)?tokenizer, [\"'](\w+?)(?:_id)?[\"']", source))
     own = differences(kind)
-    named = {name: f"<{name}>" for name in sorted((attributes | set(own.get("named_tokens", ()))) - _BASIC_TOKENS.keys())}
+    named = {name: f"<{name}>" for name in sorted(attributes - _BASIC_TOKENS.keys())} | own.get("named_tokens", {})
     special = dict.fromkeys([*own.get("tokens", ()), *named.values(), *literals, *more])
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*_BASIC_TOKENS.values(), *special, *alphabet]))}
