@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from questions import Question
+from asking import Question
 from tower import CELLS, MEAN, SIDE, STD, tower_config
 
 PAD, UNKNOWN, IMAGE, USER, ASSISTANT, END = "<pad>", "<unk>", "<image>", "<user>", "<assistant>", "<end>"

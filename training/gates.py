@@ -18,8 +18,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import questions
+from asking import Question, ask
 from fetch import easy_vqa, pictograms
-from questions import Question
+from other_questions import pair_questions
 from savs.demo.scenes import Scene, render, sample_scene
 from train import MODEL
 
@@ -66,7 +67,7 @@ def about_pairs(rng: np.random.Generator, n: int) -> list[Asked]:
     while len(found) < n:
         first, second = sample_scene(rng, n_objects=1), sample_scene(rng, n_objects=1)
         if first.objects[0].name != second.objects[0].name:
-            asked = questions.pair_questions(first, second, rng, 1)[0]
+            asked = pair_questions(first, second, rng, 1)[0]
             found.append(Asked((render(first), render(second)), asked))
     return found
 
@@ -84,9 +85,7 @@ def about_pictograms(key: str) -> Callable[..., list[Asked]]:
     def draw(rng: np.random.Generator, n: int) -> list[Asked]:
         unseen = [p for hand in ("google", "twitter") for p in pictograms(hand) if p.held_out]
         chosen = rng.permutation(len(unseen))[:n]
-        return [
-            Asked((unseen[i].draw(),), questions.ask(f"pictogram_{key}", rng, getattr(unseen[i], key))) for i in chosen
-        ]
+        return [Asked((unseen[i].draw(),), ask(f"pictogram_{key}", rng, getattr(unseen[i], key))) for i in chosen]
 
     return draw
 

@@ -1,27 +1,25 @@
-"""Questions and answers about training images, in many wordings. Knows no pixels and no model.
+"""Questions and answers about scenes, in many wordings. Knows no pixels and no model.
 
-A question kind is a function `(scene, rng) -> Question | None`; its wordings stand in `wordings.py`. A yes/no question
-is a statement (`STATEMENTS`) in a frame (`FRAMES`), each frame with its own two answers: what a statement says and how
-it is asked vary independently.
+A question kind is a function `(scene, rng) -> Question | None`; its wordings stand in `wordings.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from asking import Question, ask, claim, options, pick, short_name, unique
+from placing import ask_half, ask_neighbour, ask_places, ask_relation, ask_spot, ask_where
 from savs.demo.holdout import INVENTED_NAMES, is_held_out_combination
 from savs.demo.scenes import (
     COLOURS,
     OPPOSITE,
-    RELATIONS,
     SHAPES,
     SIZES,
     TEXTURES,
-    Object,
     Scene,
     absent_names,
     add_object,
@@ -29,60 +27,10 @@ from savs.demo.scenes import (
     describe,
     join_names,
     related_pairs,
-    relation,
     replace_attribute,
     swap_attributes,
 )
-from wordings import (
-    DEFINITIONS,
-    FRAMES,
-    MARKS,
-    NUMBERS,
-    PLAIN_FRAMES,
-    RELATION_WORDS,
-    STATEMENTS,
-    WORDINGS,
-)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question with its answer, both as the model reads and writes them (lower case)."""
-
-    kind: str
-    text: str
-    answer: str
-
-
-def pick(rng: np.random.Generator, options: Sequence):  # noqa: ANN201
-    """One of the options."""
-    return options[int(rng.integers(len(options)))]
-
-
-def ask(kind: str, rng: np.random.Generator, answer: str, **slots: str) -> Question:
-    """A question of a kind, in one of its wordings."""
-    return Question(kind, pick(rng, WORDINGS[kind]).format(**slots), answer)
-
-
-def claim(kind: str, rng: np.random.Generator, statement: str, truth: bool) -> Question:
-    """A statement put in a frame."""
-    frame, yes, no = pick(rng, FRAMES[:PLAIN_FRAMES] if rng.random() < 0.85 else FRAMES)
-    return Question(kind, frame.format(t=statement), yes if truth else no)
-
-
-def options(rng: np.random.Generator, truth: str, others: Sequence[str]) -> tuple[str, str]:
-    """Lettered options in random order, and the letter of the true one."""
-    texts = [truth, *others]
-    order = rng.permutation(len(texts))
-    mark = pick(rng, MARKS)
-    listed = " ".join(mark.format(l="abcd"[i], x=texts[j]) for i, j in enumerate(order))
-    return listed, "abcd"[int(np.nonzero(order == 0)[0][0])]
-
-
-def _unique(scene: Scene, attribute: str) -> list[Object]:
-    """Objects whose shape (or colour) no other object of the scene has."""
-    values = [getattr(item, attribute) for item in scene.objects]
-    return [item for item in scene.objects if values.count(getattr(item, attribute)) == 1]
+from wordings import DEFINITIONS, NUMBERS, STATEMENTS, WORDINGS
 
 
 def ask_caption(scene: Scene, rng: np.random.Generator) -> Question:
@@ -95,7 +43,7 @@ def ask_caption(scene: Scene, rng: np.random.Generator) -> Question:
 
 def ask_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
     """Shape, given colour."""
-    if not (found := _unique(scene, "colour")):
+    if not (found := unique(scene, "colour")):
         return None
     item = pick(rng, found)
     return ask("shape", rng, item.shape, c=item.colour)
@@ -103,7 +51,7 @@ def ask_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
 
 def ask_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
     """Colour, given shape."""
-    if not (found := _unique(scene, "shape")):
+    if not (found := unique(scene, "shape")):
         return None
     item = pick(rng, found)
     return ask("colour", rng, item.colour, s=item.shape)
@@ -188,7 +136,7 @@ def ask_match(scene: Scene, rng: np.random.Generator) -> Question:
 
 def ask_attribute(scene: Scene, rng: np.random.Generator) -> Question | None:
     """Whether an object has a colour; the false colour is often that of its neighbour."""
-    if not (found := _unique(scene, "shape")):
+    if not (found := unique(scene, "shape")):
         return None
     item, truth = pick(rng, found), bool(rng.random() < 0.5)
     wrong = [c for c in COLOURS if c != item.colour and not is_held_out_combination(item.shape, c)]
@@ -197,65 +145,10 @@ def ask_attribute(scene: Scene, rng: np.random.Generator) -> Question | None:
     return claim("attribute", rng, pick(rng, STATEMENTS["attribute"]).format(s=item.shape, v=value), truth)
 
 
-def _noun(scene: Scene, item: Object, rng: np.random.Generator) -> str:
-    """The shortest true name, or the full one: `star`, `red star` or `red thing`."""
-    if rng.random() < 0.35 and item in _unique(scene, "shape"):
-        return item.shape
-    if rng.random() < 0.2 and item in _unique(scene, "colour"):
-        return f"{item.colour} {pick(rng, ('thing', 'object'))}"
-    return item.name
-
-
-def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """Where one object lies, seen from another."""
-    if not (found := list(related_pairs(scene))):
-        return None
-    first, word, second = pick(rng, found)
-    return ask("where", rng, word.removesuffix(" of"), a=_noun(scene, first, rng), b=_noun(scene, second, rng))
-
-
-def ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """Whether one object lies so from another; false ones turn the relation or trade the objects."""
-    if not (found := list(related_pairs(scene))):
-        return None
-    first, word, second = pick(rng, found)
-    truth = bool(rng.random() < 0.5)
-    if not truth:
-        word = OPPOSITE[word] if rng.random() < 0.75 else pick(rng, [r for r in RELATIONS if r != word])
-    told = pick(rng, STATEMENTS["relation"]).format(
-        a=_noun(scene, first, rng), b=_noun(scene, second, rng), r=pick(rng, RELATION_WORDS[word])
-    )
-    return claim("relation", rng, told, truth)
-
-
-def ask_neighbour(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """What lies on a side of an object, where only one thing does."""
-    for _ in range(4):
-        centre, word = pick(rng, scene.objects), pick(rng, RELATIONS)
-        found = [o for o in scene.objects if o is not centre and _side(o, centre, word)]
-        plain = [o for o in found if relation(o, centre) == word]
-        if len(found) == 1 and plain:
-            words = pick(rng, RELATION_WORDS[word])
-            return ask("neighbour", rng, describe(plain[0]), b=_noun(scene, centre, rng), r=words)
-    return None
-
-
-def _side(first: Object, second: Object, word: str) -> bool:
-    gaps = {"left of": second.x - first.x, "right of": first.x - second.x}
-    gaps |= {"above": second.y - first.y, "below": first.y - second.y}
-    return gaps[word] > 0.05
-
-
-def ask_half(scene: Scene, rng: np.random.Generator) -> Question | None:
-    """Left or right, top or bottom half."""
-    axis, words = pick(rng, (("x", ("left", "right")), ("y", ("top", "bottom"))))
-    found = [o for o in scene.objects if abs(getattr(o, axis) - 0.5) > 0.08]
-    if not found:
-        return None
-    item = pick(rng, found)
-    answer = words[int(getattr(item, axis) > 0.5)]
-    shown = words if rng.random() < 0.5 else words[::-1]
-    return ask("half", rng, answer, n=_noun(scene, item, rng), x=shown[0], y=shown[1])
+def ask_detail(scene: Scene, rng: np.random.Generator) -> Question:
+    """All attributes of one object, of which the shortest name is given."""
+    item = pick(rng, scene.objects)
+    return ask("detail", rng, describe(item, full=True), n=short_name(scene, item, rng))
 
 
 def ask_background(scene: Scene, rng: np.random.Generator) -> Question:
@@ -344,94 +237,39 @@ def ask_invented(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 Asker = Callable[[Scene, np.random.Generator], Question | None]
-SCENE_KINDS: tuple[tuple[Asker, float], ...] = (
-    (ask_caption, 0.7),
-    (ask_shape, 2.6),
-    (ask_colour, 2.0),
-    (ask_size, 1.8),
-    (ask_count, 2.0),
-    (ask_exists, 5.0),
-    (ask_match, 1.6),
-    (ask_attribute, 2.6),
-    (ask_where, 2.6),
-    (ask_relation, 2.0),
-    (ask_neighbour, 1.0),
-    (ask_half, 0.6),
-    (ask_background, 0.2),
-    (ask_more, 0.3),
-    (ask_choice, 1.0),
-    (ask_invented, 0.5),
+#: What is asked in a stage of training, and how often. Naming comes before telling things apart by their colour, shape
+#: and place (`grounding`: dense, about scenes of one or two objects), and that before everything at once.
+Stage = Literal["naming", "grounding", "all"]
+STAGES: tuple[Stage, ...] = ("naming", "grounding", "all")
+SCENE_KINDS: tuple[tuple[Asker, tuple[float, float, float]], ...] = (
+    (ask_caption, (4.0, 0.5, 0.7)),
+    (ask_shape, (3.0, 1.5, 2.2)),
+    (ask_colour, (3.0, 2.0, 2.4)),
+    (ask_size, (2.0, 1.5, 2.2)),
+    (ask_count, (1.0, 0.5, 2.4)),
+    (ask_exists, (2.0, 4.0, 4.0)),
+    (ask_match, (0.2, 2.0, 2.4)),
+    (ask_attribute, (0.2, 3.0, 2.6)),
+    (ask_where, (0.2, 4.0, 2.6)),
+    (ask_relation, (0.2, 4.0, 2.8)),
+    (ask_neighbour, (0.2, 2.0, 1.0)),
+    (ask_half, (0.2, 2.0, 0.8)),
+    (ask_spot, (0.2, 3.0, 1.4)),
+    (ask_places, (0.2, 1.5, 0.6)),
+    (ask_detail, (0.2, 2.5, 1.4)),
+    (ask_background, (0.2, 0.1, 0.3)),
+    (ask_more, (0.2, 0.1, 0.4)),
+    (ask_choice, (0.2, 0.2, 1.6)),
+    (ask_invented, (0.2, 0.1, 0.9)),
 )
-#: What is asked in a stage of training. Naming comes before judging, and judging before everything at once.
-Stage = Literal["naming", "judging", "all"]
-_JUDGING = {ask_exists: 8.0, ask_attribute: 4.0, ask_match: 3.0, ask_relation: 2.0, ask_shape: 1.0, ask_colour: 1.0}
-_WEIGHTS: dict[Stage, np.ndarray] = {
-    "naming": np.array([4.0, 3.0, 3.0, 2.0, 1.0, 2.0] + [0.25] * (len(SCENE_KINDS) - 6)),
-    "judging": np.array([_JUDGING.get(asker, 0.1) for asker, _ in SCENE_KINDS]),
-    "all": np.array([weight for _, weight in SCENE_KINDS]),
-}
 
 
 def scene_questions(scene: Scene, rng: np.random.Generator, n: int, *, stage: Stage = "all") -> list[Question]:
     """`n` questions about one scene."""
-    weights = _WEIGHTS[stage]
+    weights = np.array([weights[STAGES.index(stage)] for _, weights in SCENE_KINDS])
     found: list[Question] = []
     while len(found) < n:
         for i in rng.choice(len(SCENE_KINDS), n, p=weights / weights.sum()):
             if question := SCENE_KINDS[int(i)][0](scene, rng):
                 found.append(question)
     return found[:n]
-
-
-def pictogram_questions(
-    item: dict[str, str], vocabularies: dict[str, list[str]], rng: np.random.Generator, n: int
-) -> list[Question]:
-    """`n` questions about one pictogram: its group, subgroup and name, asked, claimed or chosen."""
-    found = []
-    for _ in range(n):
-        key = pick(rng, ("group", "group", "group", "subgroup", "subgroup", "name"))
-        way, truth = rng.random(), bool(rng.random() < 0.5)
-        others = [v for v in (pick(rng, vocabularies[key]) for _ in range(6)) if v != item[key]]
-        if way < 0.4:
-            found.append(ask(f"pictogram_{key}", rng, item[key]))
-        elif way < 0.7 or not others:
-            told = item[key] if truth or not others else others[0]
-            statement = pick(rng, STATEMENTS["name" if key == "name" else "group"]).format(g=told)
-            found.append(claim(f"claim_{key}", rng, statement, told == item[key]))
-        else:
-            shown = list(dict.fromkeys(others))[: int(rng.integers(1, 4))]
-            listed, letter = options(rng, item[key], shown)
-            question = pick(rng, WORDINGS[f"pictogram_{key}"])
-            text = pick(rng, WORDINGS["choice_fact"]).format(q=question, o=listed)
-            found.append(Question(f"choice_{key}", text, letter))
-    return found
-
-
-def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int) -> list[Question]:
-    """`n` questions about two scenes shown one after the other."""
-    found: list[Question] = []
-    scenes = (first, second)
-    names = [{o.name for o in scene.objects} for scene in scenes]
-    while len(found) < n:
-        way = rng.random()
-        if way < 0.45:
-            where = int(rng.integers(2))
-            only = sorted(names[where] - names[1 - where])
-            if only:
-                word = ("first", "second")[where]
-                found.append(ask("pair_which", rng, word, n=article(pick(rng, only))))
-        elif way < 0.85 and all(len(scene.objects) == 1 for scene in scenes):
-            key = pick(rng, ("shape", "colour", "size", "texture"))
-            same = getattr(first.objects[0], key) == getattr(second.objects[0], key)
-            word, yes, no = pick(
-                rng,
-                (("same", "yes", "no"), ("same", "same", "different"), ("different", "no", "yes")),
-            )
-            text = pick(rng, WORDINGS["pair_same"]).format(k=key, same=word)
-            if yes == "same":
-                text = f"{text} same or different?"
-            found.append(Question("pair_same", text, yes if same else no))
-        elif len(first.objects) != len(second.objects):
-            answer = "first" if len(first.objects) > len(second.objects) else "second"
-            found.append(ask("pair_more", rng, answer))
-    return found

@@ -66,6 +66,30 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "{n}: {x} or {y}?", "tell me the half of the {n}: {x} or {y}.", "which part has the {n}, {x} or {y}?",
         "find the {n}: {x} or {y}?", "to which side is the {n}: {x} or {y}?", "position of the {n}, {x} or {y}?",
     ),
+    "spot": (
+        "in which part of the image is the {n}?", "where in the picture is the {n}?", "place of the {n}?",
+        "tell me the place of the {n}.", "the {n} is in which part of the scene?", "point out the {n}.",
+        "where do you find the {n}?", "locate the {n}.", "in what corner or part is the {n}?", "the place of the {n} is",
+        "say where the {n} is in the image.", "{n}: which part of the picture?",
+    ),
+    "at_spot": (
+        "what is at the {x}?", "name the object at the {x}.", "what do you see at the {x}?", "{x}: what is there?",
+        "which thing is in the {x} part?", "look at the {x}. what is it?", "the object at the {x} is a",
+        "tell me what is at the {x}.", "what lies at the {x}?", "at the {x} there is a", "what can be seen at the {x}?",
+        "which object is placed {x}?",
+    ),
+    "places": (
+        "where is everything?", "list all objects with their places.", "name each thing and its place.",
+        "which object is where?", "give the place of each object.", "map the scene.", "what is where?",
+        "tell me all objects and where they are.", "for each thing, say where it is.", "list things and places.",
+        "locate all objects.", "where are the things?",
+    ),
+    "detail": (
+        "describe the {n} in detail.", "tell me all about the {n}.", "what exactly is the {n} like?",
+        "give all attributes of the {n}.", "the {n} in full is a", "{n}: size, pattern, colour and shape?",
+        "describe only the {n}.", "what does the {n} look like?", "say more about the {n}.", "be exact about the {n}.",
+        "a full description of the {n}?", "the {n}, in all detail?",
+    ),
     "background": (
         "what is the background?", "which colour is behind the objects?", "name the background.",
         "the colour of the background?", "on which ground do the objects lie?", "what is behind the shapes?",

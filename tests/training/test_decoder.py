@@ -9,7 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 decoder = pytest.importorskip("decoder")
-from questions import Question  # noqa: E402
+from asking import Question  # noqa: E402
 
 ASKED = [
     Question("shape", "what is the red thing?", "star"),

@@ -1,0 +1,63 @@
+"""Questions about what is not a single scene: pictograms, and two scenes side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asking import Question, ask, claim, options, pick
+from savs.demo.scenes import Scene, article
+from wordings import STATEMENTS, WORDINGS
+
+
+def pictogram_questions(
+    item: dict[str, str], vocabularies: dict[str, list[str]], rng: np.random.Generator, n: int
+) -> list[Question]:
+    """`n` questions about one pictogram: its group, subgroup and name, asked, claimed or chosen."""
+    found = []
+    for _ in range(n):
+        key = pick(rng, ("group", "group", "group", "subgroup", "subgroup", "name"))
+        way, truth = rng.random(), bool(rng.random() < 0.5)
+        others = [v for v in (pick(rng, vocabularies[key]) for _ in range(6)) if v != item[key]]
+        if way < 0.4:
+            found.append(ask(f"pictogram_{key}", rng, item[key]))
+        elif way < 0.7 or not others:
+            told = item[key] if truth or not others else others[0]
+            statement = pick(rng, STATEMENTS["name" if key == "name" else "group"]).format(g=told)
+            found.append(claim(f"claim_{key}", rng, statement, told == item[key]))
+        else:
+            shown = list(dict.fromkeys(others))[: int(rng.integers(1, 4))]
+            listed, letter = options(rng, item[key], shown)
+            question = pick(rng, WORDINGS[f"pictogram_{key}"])
+            text = pick(rng, WORDINGS["choice_fact"]).format(q=question, o=listed)
+            found.append(Question(f"choice_{key}", text, letter))
+    return found
+
+
+def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int) -> list[Question]:
+    """`n` questions about two scenes shown one after the other."""
+    found: list[Question] = []
+    scenes = (first, second)
+    names = [{o.name for o in scene.objects} for scene in scenes]
+    while len(found) < n:
+        way = rng.random()
+        if way < 0.45:
+            where = int(rng.integers(2))
+            only = sorted(names[where] - names[1 - where])
+            if only:
+                word = ("first", "second")[where]
+                found.append(ask("pair_which", rng, word, n=article(pick(rng, only))))
+        elif way < 0.85 and all(len(scene.objects) == 1 for scene in scenes):
+            key = pick(rng, ("shape", "colour", "size", "texture"))
+            same = getattr(first.objects[0], key) == getattr(second.objects[0], key)
+            word, yes, no = pick(
+                rng,
+                (("same", "yes", "no"), ("same", "same", "different"), ("different", "no", "yes")),
+            )
+            text = pick(rng, WORDINGS["pair_same"]).format(k=key, same=word)
+            if yes == "same":
+                text = f"{text} same or different?"
+            found.append(Question("pair_same", text, yes if same else no))
+        elif len(first.objects) != len(second.objects):
+            answer = "first" if len(first.objects) > len(second.objects) else "second"
+            found.append(ask("pair_more", rng, answer))
+    return found
