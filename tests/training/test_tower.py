@@ -12,7 +12,7 @@ tower = pytest.importorskip("tower")
 
 def test_each_new_head_looks_its_own_distance_off() -> None:
     torch.manual_seed(0)
-    block = tower.build_tower().encoder.stages[0].layers[0].module.train()
+    block = tower.build_tower().encoder.stages[0].layers[0].module
     attention = block.get_attention_biases("cpu").detach().softmax(-1)
     place = tower.places()
     apart = (place[:, None] - place[None]).abs().sum(-1)
