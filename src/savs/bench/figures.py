@@ -124,22 +124,18 @@ def _count(results: Results, x: float | None) -> float:
 
 def _head_grids(maps: Sequence[HeadMap]) -> Figure:
     figure, places = _small_pictures(len(maps), height=1.75)
-    lowest = min(float(each.head_scores.min()) for each in maps)
     for axes, each in zip(places, maps, strict=True):
         grid = np.full(each.layout.shape, np.nan)
         for head, score in zip(each.layout.heads, each.head_scores, strict=True):
             grid[head.layer, head.head] = score
-        image = axes.imshow(grid, cmap="Blues", origin="lower", vmin=lowest, vmax=1, aspect="auto")
+        axes.imshow(grid, cmap="Blues", origin="lower", aspect="auto")
         for head in each.selected:
             corner = (head.head - 0.5, head.layer - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ACCENT, linewidth=0.9, gid="selected"))
-        axes.set_title(f"{_title(each)}, {each.selected[0]}", fontsize=NORMAL, color=INK, loc="left")
+        low, high = each.head_scores.min(), each.head_scores.max()
+        axes.set_title(f"{_title(each)}, {low:.2f} to {high:.2f}", fontsize=NORMAL, color=INK, loc="left")
         axes.tick_params(labelsize=SMALL, labelcolor=SOFT, length=0)
         axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=places, shrink=0.5, aspect=40)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=SOFT)
-    bar.set_label("head score on the shots", fontsize=NORMAL, color=INK)
     figure.supxlabel("head", fontsize=NORMAL, color=INK)
     figure.supylabel("layer", fontsize=NORMAL, color=INK)
     return figure

@@ -129,8 +129,12 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
     sections = []
     if results.recipe.shows == "heads":
         titles = {"heads": "Head scores on the shots, the kept heads outlined", "tsne": "What the best head sees"}
-        says = ("Named in each title: the best head, whose output for the test examples is embedded by t-SNE.",)
-        sections += [Section(t, says if p == "tsne" else (), figure=f"{name}-{p}") for p, t in titles.items()]
+        says = {
+            "heads": "From the lowest score of a task (white) to its highest (dark), as each title tells them.",
+            "tsne": "Output of the head named in each title for the test examples, in the plane by t-SNE. Colours are "
+            "classes.",
+        }
+        sections += [Section(title, (says[part],), figure=f"{name}-{part}") for part, title in titles.items()]
     for panel in results.recipe.panels:
         places = places_of(panel)
         grids = [

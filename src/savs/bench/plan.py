@@ -20,9 +20,11 @@ from typing import Any
 
 import savs
 from savs.backbones.base import Backbone
+from savs.backbones import tuning
 from savs.backbones.dual_encoder import load_dual_encoder
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.loading import DEMO_NAME
+from savs.baselines.chat_client import ChatClient, Endpoint
 from savs.baselines.image_text import Towers
 from savs.baselines.registry import Resources
 from savs.baselines.task_vectors import SMALL, Search
@@ -51,6 +53,7 @@ class Plan:
         setting: shots, draws, seed.
         max_test: test examples of a column at most.
         dual_encoders: Hub ids or folders of CLIP and SigLIP models.
+        endpoint: a model behind an OpenAI-compatible endpoint.
         store: folder where features are kept between runs.
         dtype: of the model; its own choice by default.
         device: of the model; the fastest by default.
@@ -67,6 +70,7 @@ class Plan:
     setting: Setting = Setting()
     max_test: int | None = None
     dual_encoders: tuple[str, ...] = ()
+    endpoint: Endpoint | None = None
     store: Path | None = None
     dtype: str | None = None
     device: str | None = None
@@ -115,7 +119,9 @@ class Plan:
                     encoder.family: Towers(encoder)
                     for encoder in (load_dual_encoder(name, device=self.device) for name in self.dual_encoders)
                 },
+                endpoint=None if self.endpoint is None else ChatClient(self.endpoint),
                 search=SMALL if self.model == DEMO_NAME else Search(),
+                tuning=tuning.SMALL if self.model == DEMO_NAME else tuning.Tuning(),
             ),
             store=None if self.store is None else _store(self.store, backbone),
             stage=stage,
@@ -131,6 +137,8 @@ class Plan:
             words.append("--drawn")
         for name in self.dual_encoders:
             words += ["--dual-encoder", name]
+        if self.endpoint is not None:
+            words += ["--endpoint", self.endpoint.url, "--endpoint-model", self.endpoint.model]
         for option, names in (("--columns", self.columns), ("--methods", self.methods)):
             words += [option, ",".join(names)] if names is not None else []
         numbers = {"--shots": setting.shots, "--draws": setting.draws, "--costly-draws": setting.costly_draws}

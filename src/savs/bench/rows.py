@@ -28,6 +28,7 @@ class Row:
         shots: labelled examples a class, where that is not the run's number.
         elsewhere: another column, on whose examples the method chooses its heads.
         x: where the row stands on a curve.
+        only_if_named: whether it is left out unless somebody asks for it by name.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     shots: int | None = None
     elsewhere: str | None = None
     x: float | None = None
+    only_if_named: bool = False
 
     @property
     def takes_shots(self) -> bool:

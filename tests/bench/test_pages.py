@@ -1,0 +1,144 @@
+"""Pages say what the results hold: numbers, leads, reasons, and nothing fetched from elsewhere."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from savs.bench.grids import Reasons, places_of, score_grid, value_and_half, value_and_interval
+from savs.bench.pages import write_pages
+from savs.bench.recipes import recipe
+from savs.bench.results import measure
+
+SETTING = {
+    "command": "savs bench table1 <test>",
+    "about": "In miniature.",
+    "model": {"model": "llava", "revision": "abc", "dtype": "float32"},
+    "heads": 12,
+    "shots": 4,
+    "draws": 3,
+    "costly_draws": 1,
+    "seed": 0,
+    "versions": {"savs": "1"},
+    "machine": "2 CPU cores",
+}
+METHODS = ("zero-shot-free", "clip-zero-shot", "sav", "hec")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def results(backbone, small, folder):
+    from savs.bench.cells import Cells
+    from savs.bench.runner import Bench, Setting
+
+    bench = Bench(backbone("llava"), Cells(folder / "cells"), small, Setting(shots=4, draws=3))
+    made = recipe("table1").only(columns=["mhalubench", "naturalbench_vqa"], methods=METHODS)
+    told = []
+    found = measure(bench, made, SETTING, told=told.append)
+    assert [each.name for each in told] == ["mhalubench", "naturalbench_vqa"]
+    write_pages(found, folder)
+    return found
+
+
+def test_every_place_has_a_number_or_a_reason(results):
+    [panel] = results.recipe.panels
+    places = places_of(panel)
+    assert len(places) == 1 + 3
+    assert len(results.entries) == len(METHODS) * len(places)
+    for entry in results.entries:
+        assert (entry.interval is None) == (entry.row == "clip-zero-shot")
+        assert (entry.why is not None) == (entry.row == "clip-zero-shot")
+        assert (entry.lead is None) == (entry.row in ("clip-zero-shot", "sav"))
+        assert entry.draws == {"zero-shot-free": 1, "clip-zero-shot": 0}.get(entry.row, 3)
+
+
+def test_markdown_has_the_numbers_the_command_and_the_reasons(results, folder):
+    page = (folder / "table1.md").read_text()
+    assert "`savs bench table1 <test>`" in page
+    sav = results.entry("", "sav", "mhalubench", "accuracy")
+    assert value_and_interval(sav.interval) in page
+    assert "--dual-encoder" in page
+    rows = [line for line in page.splitlines() if line.startswith("| clip-zero-shot")]
+    assert rows and all("(1)" in line for line in rows[:1])
+    tables = re.findall(r"(?:^\|.*\n)+", page, re.M)
+    for table in tables:
+        assert len({line.count("|") for line in re.sub(r"\\\|", "", table).splitlines()}) == 1, "ragged table"
+
+
+def test_the_best_of_a_column_is_marked(results):
+    [panel] = results.recipe.panels
+    places = places_of(panel)
+    grid = score_grid(
+        results, panel, Reasons(), places=places, cell=value_and_half, head=lambda column, score: column.name
+    )
+    for across, place in enumerate(places, start=1):
+        values = {
+            i: e.interval.value
+            for i, row in enumerate(panel.rows)
+            if (e := results.entry("", row.name, *place)).interval is not None
+        }
+        best = {i for i, value in values.items() if value == max(values.values())}
+        assert {down for down, at in grid.best if at == across} == best
+
+
+def test_html_is_self_contained_and_escaped(results, folder):
+    page = (folder / "table1.html").read_text()
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert sources and all(source.startswith("data:image/") for source in sources)
+    assert "<script" not in page and "<link" not in page and "http" not in re.sub(r"data:[^\"]*", "", page)
+    assert "savs bench table1 &lt;test&gt;" in page
+
+
+def test_csv_and_json_hold_every_number(results, folder):
+    rows = list(csv.DictReader(io.StringIO((folder / "table1.csv").read_text())))
+    assert len(rows) == len(results.entries)
+    by_place = {(r["method"], r["column"], r["score"]): r for r in rows}
+    for entry in results.entries:
+        row = by_place[entry.row, entry.column, entry.score]
+        assert row["value"] == ("" if entry.interval is None else f"{entry.interval.value:.6g}")
+        assert bool(row["why"]) == (entry.interval is None)
+    table = json.loads((folder / "table1.json").read_text())
+    assert len(table["entries"]) == len(rows)
+    assert table["entries"][0]["interval"]["low"] <= table["entries"][0]["interval"]["value"]
+    assert {each["name"] for each in table["columns"]} == {"mhalubench", "naturalbench_vqa"}
+
+
+def test_missing_data_are_told_and_the_rest_is_made(backbone, small, tmp_path):
+    from savs.bench.cells import Cells
+    from savs.bench.runner import Bench, Setting
+    from savs.errors import DataError
+
+    def load(name):
+        if name == "pets":
+            raise DataError("the data of Pets are not there")
+        return small(name)
+
+    bench = Bench(backbone("llava"), Cells(tmp_path / "cells"), load, Setting(shots=4, draws=2))
+    made = recipe("table1").only(columns=["mhalubench", "pets"], methods=["sav"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    assert found.entry("", "sav", "pets", "accuracy").why == "the data of Pets are not there"
+    assert found.entry("", "sav", "mhalubench", "accuracy").interval is not None
+    write_pages(found, tmp_path)
+    assert "the data of Pets are not there" in (tmp_path / "table1.md").read_text()
+
+
+def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
+    from savs.bench.cells import Cells
+    from savs.bench.runner import Bench, Setting
+
+    bench = Bench(backbone("llava"), Cells(tmp_path / "cells"), small, Setting(shots=4, draws=2))
+    found = measure(bench, recipe("figure3").only(columns=["blink"]), SETTING, told=lambda _: None)
+    assert [each.part for each in found.maps] == ["colour", "number", "shape"]
+    for each in found.maps:
+        chosen = [each.layout.heads.index(head) for head in each.selected]
+        left = set(range(each.layout.n_heads)) - set(chosen)
+        assert not left or min(each.head_scores[chosen]) >= max(each.head_scores[list(left)])
+        assert each.points.shape == (len(each.labels), 2)
+    names = {path.name for path in write_pages(found, tmp_path)}
+    assert {"figure3-heads.svg", "figure3-tsne.png"} <= names

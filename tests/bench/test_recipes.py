@@ -1,0 +1,107 @@
+"""Recipes name what there is; the paper's numbers are read as they stand."""
+
+import pytest
+
+from savs.baselines.registry import METHODS
+from savs.bench.columns import COLUMNS, column
+from savs.bench.paper_numbers import _numbers, paper_model, paper_value
+from savs.bench.recipes import FIRST, RECIPES, recipe
+from savs.data.benchmark_specs import benchmark_columns, spec_of
+from savs.errors import DataError, SavsError
+
+
+def test_sixteen_scores_of_twelve_data_sets_as_the_loaders_know_them():
+    assert sum(len(each.scores) for each in COLUMNS) == 16
+    for each in COLUMNS:
+        assert set(each.paper) == set(each.scores)
+        for name in each.paper.values():
+            assert spec_of(name).name == each.name
+            assert name in benchmark_columns()
+        assert each.by_part == (spec_of(each.paper[each.scores[0]]).by_part is not None)
+
+
+def test_an_unknown_column_is_refused_with_a_hint():
+    with pytest.raises(DataError, match="did you mean 'pets'"):
+        column("pet")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_measured_against_the_paper_s_rule(name):
+    made = recipe(name)
+    assert made.columns
+    for panel in made.panels:
+        assert len({row.name for row in panel.rows}) == len(panel.rows)
+        assert any(row.name.partition(",")[0] == FIRST for row in panel.rows)
+
+
+def test_table_1_has_every_method_that_has_no_table_of_its_own():
+    shown = {row.name for panel in recipe("table1").panels for row in panel.rows}
+    assert {"zero-shot-free", "zero-shot-choice", "icl-free", "mtv-free", "lora-free", "sav", "hec", "calm"} <= shown
+    others = {row.name for name in ("table2", "table3") for panel in recipe(name).panels for row in panel.rows}
+    assert set(METHODS) - {"majority"} <= shown | others
+
+
+def test_a_row_that_must_be_named_is_left_out_until_it_is():
+    plain, named = (recipe("table1").only(methods=methods) for methods in (None, ["lora-free"]))
+    assert "lora-choice" in plain.methods and "lora-free" not in plain.methods
+    assert named.methods == ("lora-free", "sav")
+
+
+def test_figure_4_goes_from_one_to_forty_shots_and_to_all_heads():
+    shots, heads = recipe("figure4").panels
+    assert {row.shots for row in shots.rows} == {1, 2, 5, 10, 20, 40}
+    assert [row.x for row in heads.rows][:1] == [1] and max(row.x for row in heads.rows) == float("inf")
+
+
+def test_some_columns_and_methods():
+    made = recipe("table3").only(columns=["eurosat"], methods=["knn"])
+    assert [(panel.name, panel.columns) for panel in made.panels] == [("3a", ("eurosat",)), ("3b", ("eurosat",))]
+    assert [[row.name for row in panel.rows] for panel in made.panels] == [["sav", "knn"], ["sav"]]
+
+
+@pytest.mark.parametrize(
+    ("called", "known"),
+    [
+        ("Qwen/Qwen2-VL-7B-Instruct", "Qwen2-VL-7B"),
+        ("llava-hf/llava-onevision-qwen2-7b-ov-hf", "LLaVA-OneVision-7B"),
+        ("models/Qwen2-VL-7B-Instruct/", "Qwen2-VL-7B"),
+        ("Qwen/Qwen2-VL-2B-Instruct", None),
+        ("demo", None),
+    ],
+)
+def test_models_of_the_paper_are_known_by_name(called, known):
+    assert paper_model(called) == known
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("table1", "", "Qwen2-VL-7B", "sav", "mhalubench"), 0.851),
+        (("table1", "", "LLaVA-OneVision-7B", "mtv-free", "cub"), 0.856),
+        (("table1", "", "Qwen2-VL-7B", "zero-shot-choice", "naturalbench_group"), 0.285),
+        (("table1", "", None, "siglip-zero-shot", "pets"), 0.983),
+        (("table2", "2a", "LLaVA-OneVision-7B", "transferred-heads", "mhalubench"), 0.553),
+        (("table3", "3a", "LLaVA-OneVision-7B", "linear", "eurosat"), 0.831),
+        (("table1", "", "Qwen2-VL-7B", "hec", "mhalubench"), None),
+        (("table1", "", None, "sav", "mhalubench"), None),
+        (("figure4", "shots", "Qwen2-VL-7B", "sav, 20 shots", "mhalubench"), None),
+    ],
+)
+def test_the_paper_s_numbers(place, value):
+    assert paper_value(*place) == (pytest.approx(value) if value is not None else None)
+
+
+def test_the_paper_s_rows_are_rows_of_ours():
+    ours = {name.removesuffix("-free").removesuffix("-choice") for name in METHODS} | {"lora trained on vlguard"}
+    for table in ("table1", "table2", "table3"):
+        assert {method for _, _, method, _ in _numbers(table)} <= ours
+    scores = {name for each in COLUMNS for name in each.paper.values()}
+    assert {score for _, _, _, score in _numbers("table1")} == scores
+
+
+def test_a_plan_refuses_what_a_recipe_does_not_have(tmp_path):
+    from savs.bench.plan import Plan
+
+    plan = Plan("table3", "demo", tmp_path, tmp_path, drawn=True, methods=("sav", "magic"))
+    with pytest.raises(SavsError, match="table3 has no method 'magic'; it has sav, knn"):
+        plan.made_recipe()
