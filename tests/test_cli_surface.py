@@ -93,6 +93,18 @@ def test_models_starts_with_the_embedded_one():
     names = {family["name"] for family in families}
     assert {"LLaVA-OneVision", "LLaVA-1.5", "Qwen2-VL", "Qwen2.5-VL", "SmolVLM", "Idefics3", "text only"} <= names
     assert all(family["hub_id"] in shown for family in families)
+    assert "  28 layers x 28 heads; text, images, video\n" in shown
+
+
+def test_models_are_found_by_a_part_of_their_name():
+    assert {family["model_type"] for family in json.loads(out("models", "QWEN2", "--json"))} == {
+        *("llava_onevision", "qwen2_vl", "qwen2_5_vl"),
+    }
+    assert [family["name"] for family in json.loads(out("models", "mllama", "--json"))] == ["Llama 3.2 Vision"]
+    assert json.loads(out("models", "no-such-family", "--json")) == []
+    nothing = CliRunner().invoke(app, ["models", "no-such-family"])
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "savs doctor MODEL" in nothing.stderr
 
 
 def test_tasks():

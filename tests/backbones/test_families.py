@@ -1,8 +1,12 @@
 """What transformers calls image-text-to-text and has no last prompt position is refused in one sentence."""
 
+import json
+from pathlib import Path
+
 import pytest
 from transformers import CONFIG_MAPPING
 
+from savs.backbones.families import families
 from savs.backbones.loading import load_config
 from savs.backbones.prompts import render_prompt
 from savs.errors import BackboneError
@@ -38,3 +42,19 @@ def test_a_processor_that_marks_images_itself_gets_no_marks():
     content = [{"type": "image"}, {"type": "text", "text": "What?"}]
     assert render_prompt(content, LlavaProcessor()) == "<image>What?"
     assert render_prompt(content, Blip2Processor()) == "What?"
+
+
+def test_what_savs_models_lists_has_passed_the_support_matrix():
+    matrix = json.loads((Path(__file__).parents[2] / "docs" / "models.json").read_text(encoding="utf-8"))
+    kinds = {"text": "token rows", "images": "one image", "video": "two images"}  # a video is given as its frames
+    for family in families():
+        record = matrix[family.model_type]
+        assert not record["problem"], family.name
+        assert {record["inputs"][kinds[kind]] for kind in family.takes} == {"ok"}, family.name
+
+
+def test_the_heads_listed_for_the_embedded_model_are_its_own():
+    from savs.backbones.huggingface import load_backbone
+
+    listed = families()[0]
+    assert load_backbone(listed.hub_id).layout.shape == (listed.layers, listed.heads)

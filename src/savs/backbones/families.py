@@ -15,19 +15,35 @@ class Family:
 
     Attributes:
         name: what people call it.
+        model_type: what transformers calls it.
         hub_id: one of its models, for `--model`.
+        layers: decoder layers of that model whose heads are read.
+        heads: heads in each.
         takes: what an example may hold: text, images, video (as frames).
         note: what to know before choosing it.
     """
 
     name: str
+    model_type: str
     hub_id: str
+    layers: int
+    heads: int
     takes: tuple[str, ...]
     note: str
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the attributes' names."""
         return asdict(self)
+
+
+def families_like(part: str) -> tuple[Family, ...]:
+    """The families with `part`, in any case of letters, in their name, type or Hub id."""
+    wanted = part.casefold()
+    return tuple(
+        family
+        for family in families()
+        if any(wanted in text.casefold() for text in (family.name, family.model_type, family.hub_id))
+    )
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from savs.cli import options as opt
-from savs.cli.console import show, write_json, write_line
+from savs.cli.console import note, show, write_json, write_line
 from savs.cli.reading import open_classifier
 from savs.cli.stores import inspect_store
 from savs.errors import StoreError
@@ -70,16 +70,27 @@ def inspect(
     )
 
 
-def models(as_json: opt.AsJson = False) -> None:
-    """List families of models that work as backbones, with one of each to try."""
-    from savs.backbones.families import families
+def models(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Only those with this in their name or Hub id.", show_default=False)
+    ] = "",
+    as_json: opt.AsJson = False,
+) -> None:
+    """List families of models that work as backbones, with one of each to try.
 
+    Many more work: `savs doctor MODEL` tries any model of transformers.
+    """
+    from savs.backbones.families import families_like
+
+    found = families_like(name)
     if as_json:
-        write_json([family.to_json() for family in families()])
-        return
-    from savs.cli.tables import families_table
+        write_json([family.to_json() for family in found])
+    elif not found:
+        note(f"no family here has {name!r} in its name; any model of transformers may work: savs doctor MODEL tells")
+    else:
+        from savs.cli.tables import families_table
 
-    show(families_table(families()))
+        show(families_table(found))
 
 
 def tasks(

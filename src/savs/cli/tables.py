@@ -112,7 +112,13 @@ def entries(rows: Iterable[tuple[str, Text]]) -> RenderableType:
 def families_table(families: Sequence[Family]) -> RenderableType:
     """The families of models, with one of each to try."""
     return entries(
-        (f"{family.name:<17}{family.hub_id:<44}{' '.join(family.takes)}", Text(family.note)) for family in families
+        (
+            f"{family.name:<18}{family.hub_id}",
+            Text(f"{family.layers} layers x {family.heads} heads; {', '.join(family.takes)}\n").append(
+                family.note, style="dim"
+            ),
+        )
+        for family in families
     )
 
 
