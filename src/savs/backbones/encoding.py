@@ -65,9 +65,12 @@ class Encoder:
         count = getattr(getattr(self._processor, "image_processor", None), "get_number_of_image_patches", None)
         if count is None:
             return 0
-        sizes = [image_size(media) for media in example.media if media.kind == "image"]
-        patches = [count(height, width, {}) for width, height in sizes]
+        patches = [count(height, width, {}) for width, height in _image_sizes(example)]
         return sum(n if isinstance(n, int) else n[0] for n in patches)  # some say rows and columns too
+
+    def pixels(self, example: Example) -> int:
+        """Pixels of an example's images."""
+        return sum(width * height for width, height in _image_sizes(example))
 
     def prompt(self, example: Example) -> str:
         """The prompt, one image token for each image. Opens no file.
@@ -135,6 +138,10 @@ class Encoder:
         """A chat template writes the beginning-of-text token itself; it must not stand there twice."""
         begins = self.tokenizer.bos_token
         return not (begins and prompt.startswith(begins))
+
+
+def _image_sizes(example: Example) -> list[tuple[int, int]]:
+    return [image_size(media) for media in example.media if media.kind == "image"]
 
 
 def with_answer(prompt: str, answer: str) -> str:

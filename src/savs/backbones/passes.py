@@ -103,11 +103,8 @@ class Passes:
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
         # A part that lies on disk has no device of its own, and fetches what it is given.
-        device = "cpu" if self._model.device.type == "meta" else self._model.device
-        return {
-            name: value.to(device, self._model.dtype if value.is_floating_point() else None)
-            for name, value in inputs.items()
-        }
+        device = torch.device("cpu") if self._model.device.type == "meta" else self._model.device
+        return {name: _placed(value, device, self._model.dtype) for name, value in inputs.items()}
 
     def _run(self, batch: Batch, wanted: Wanted) -> FloatArray:
         if batch.tails is not None:
@@ -143,7 +140,9 @@ class Passes:
             return self._read(batch.inputs, wanted)
         if media not in self._rows_are_independent:
             z = self._read(batch.inputs, wanted)
-            self._rows_are_independent[media] = self._agrees(z[-1], batch.examples[-1], wanted)
+            # Some processors pad small images to large ones; some models count the images before a row's.
+            row = min(range(len(z)), key=lambda row: (self._encoder.pixels(batch.examples[row]), -row))
+            self._rows_are_independent[media] = self._agrees(z[row], batch.examples[row], wanted)
             if self._rows_are_independent[media]:
                 return z
             _log.info("%s runs its prompts one by one: they change each other in a batch", self._name)
@@ -190,6 +189,12 @@ class Passes:
         with torch.inference_mode(), capture_heads(wanted.sources, last_positions(placed)) as captured:
             self._base(**placed, use_cache=False)
         return wanted.taken_from(captured)
+
+
+def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if isinstance(value, list):  # some processors give numbers, or a tensor an image
+        return [_placed(part, device, dtype) for part in value]
+    return value.to(device, dtype if value.is_floating_point() else None) if isinstance(value, Tensor) else value
 
 
 def _has_media(batch: Batch) -> bool:
