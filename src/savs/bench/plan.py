@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import savs
-from savs.backbones.base import Backbone
 from savs.backbones import tuning
+from savs.backbones.base import Backbone
 from savs.backbones.dual_encoder import load_dual_encoder
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.loading import DEMO_NAME

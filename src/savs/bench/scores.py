@@ -97,9 +97,8 @@ def chance(data: ColumnData) -> dict[str, float]:
     """The scores to be expected of guessing evenly among the classes, or among the choices that an example offers."""
     of_part = {}
     for part in data.parts:
-        classes = data.of_part(part).classes
-        offered = [len([c for c in e.choices or () if c in classes]) or len(classes) for e in data.of_part(part).test]
-        of_part[part] = float(np.mean([1 / n for n in offered]))
+        found = data.of_part(part)
+        of_part[part] = float(np.mean([1 / len(example.choices or found.classes) for example in found.test]))
     once = float(np.mean(list(of_part.values())))
     powers = {"accuracy": 1, "pair": 2, "question": 2, "image": 2, "group": 4}
     return {score: once ** powers[score] for score in data.column.scores}
