@@ -11,6 +11,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 pytest.importorskip("httpx2")
 
@@ -18,6 +19,7 @@ from savs.baselines.chat_client import ChatClient, Endpoint
 from savs.baselines.endpoint import ZeroShotEndpoint, data_url, message_of
 from savs.baselines.method import Problem
 from savs.baselines.zero_shot import UNMATCHED
+from savs.cli.entry import app
 from savs.data.example import Example
 from savs.data.tasks import Task
 from savs.errors import EndpointError
@@ -253,3 +255,21 @@ def test_a_damaged_cache_is_asked_anew(server, client_of, tmp_path):
     (answer,) = client_of().ask_all([say("a")])
     assert not answer.cached and answer.text == "Yes"
     assert json.loads(path.read_text())["text"] == "Yes"
+
+
+def test_it_is_a_row_of_the_benchmark(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    asked = ["bench", "table1", "--columns", "eurosat", "--methods", "zero-shot-endpoint", "--draws", "1", "--shots", "2",
+             "--max-test", "8", "--out", str(tmp_path / "out"), "--json"]  # fmt: skip
+    behind = ["--endpoint", server.url, "--endpoint-model", "some-model", "--endpoint-prices", "2", "10"]
+    result = CliRunner().invoke(app, [*asked, *behind])
+    assert result.exit_code == 0, result.stderr
+    assert len(server.requests) == 8
+    assert "some-model: 8 asked, 0 from the cache; 800 tokens in, 16 out; cost 0.0018" in result.stderr
+    assert KEY not in result.stdout + result.stderr
+    assert "zero-shot-endpoint" in result.stdout
+    assert CliRunner().invoke(app, [*asked, *behind]).exit_code == 0
+    assert len(server.requests) == 8  # its cells are filled
+    alone = CliRunner().invoke(app, [*asked, *behind[:2]])
+    assert alone.exit_code == 2 and "belong together" in alone.stderr

@@ -99,6 +99,11 @@ class Bill:
     tokens_out: int
     cost: float
 
+    @property
+    def answers(self) -> int:
+        """How many there were."""
+        return self.asked + self.cached
+
     def __str__(self) -> str:
         """One line for a person."""
         return (

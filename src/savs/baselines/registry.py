@@ -17,9 +17,11 @@ from savs.baselines.lora import LoRA
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Unavailable
 from savs.baselines.task_vectors import Search, TaskVectors
+from savs.baselines.text_heads import TextHeads, VisionAndTextHeads
 from savs.baselines.zero_shot import Form, ZeroShot
 from savs.classify import PRESETS, SAVClassifier
 from savs.data.hints import closest
+from savs.data.tasks import GENERIC, Task
 from savs.errors import SavsError
 from savs.features import HeadFeatures
 
@@ -32,6 +34,7 @@ class Resources:
         backbone: the frozen model.
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
+        elsewhere_task: in which words the labels of that task are answered.
         dual_encoders: CLIP and SigLIP, by the names `clip` and `siglip`.
         endpoint: asks a model behind an OpenAI-compatible endpoint.
         search: how long MTV looks for heads.
@@ -41,6 +44,7 @@ class Resources:
     backbone: Backbone | None = None
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
+    elsewhere_task: Task = GENERIC
     dual_encoders: Mapping[str, Towers] = field(default_factory=dict)
     endpoint: ChatClient | None = None
     search: Search = field(default_factory=Search)
@@ -135,6 +139,18 @@ def _transferred(name: str) -> Factory:
     return factory
 
 
+def _text_heads(resources: Resources) -> Method:
+    if resources.backbone is None or resources.features is None or resources.elsewhere is None:
+        return Unavailable("hec-t", "it needs a model, and its head features of these examples and of another task's")
+    return TextHeads(resources.backbone, resources.features, resources.elsewhere, resources.elsewhere_task)
+
+
+def _vision_and_text_heads(resources: Resources) -> Method:
+    if resources.backbone is None or resources.features is None:
+        return Unavailable("hec-vt", "it needs a model, and its head features of the examples")
+    return VisionAndTextHeads(resources.backbone, resources.features)
+
+
 def _preset(name: str) -> Factory:
     return _reads(name, lambda features, row: SAVs(features, SAVClassifier.from_preset(name), row))
 
@@ -150,6 +166,8 @@ METHODS: Mapping[str, Factory] = {
     **_of_towers("clip"),
     **_of_towers("siglip"),
     **{name: _preset(name) for name in PRESETS},
+    "hec-t": _text_heads,
+    "hec-vt": _vision_and_text_heads,
     "transferred-heads": _transferred("transferred-heads"),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
 }

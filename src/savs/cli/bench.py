@@ -9,10 +9,12 @@ import typer
 
 from savs.cli.console import note, quiet_loading, show, waiting, working, write_json
 from savs.cli.options import DATA, MODEL, OUTPUT, RULE, AsJson, Device, Dtype
+from savs.errors import EndpointError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from savs.baselines.chat_client import Endpoint
     from savs.bench.grids import Grid
     from savs.bench.results import Results
 
@@ -78,6 +80,22 @@ def bench(
             help="A CLIP or SigLIP model, for its rows; may be given twice.", rich_help_panel=MODEL, metavar="ID"
         ),
     ] = None,  # fmt: skip
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible endpoint, such as https://host/v1, for the row of a closed model. Its key is "
+            "read from the environment, OPENAI_API_KEY.",
+            rich_help_panel=MODEL,
+            metavar="URL",
+        ),
+    ] = None,  # fmt: skip
+    endpoint_model: Annotated[
+        str | None, typer.Option(help="What the endpoint calls it.", rich_help_panel=MODEL, metavar="NAME")
+    ] = None,
+    endpoint_prices: Annotated[
+        tuple[float, float],
+        typer.Option(help="Of a million tokens in and out, for the bill.", rich_help_panel=MODEL, metavar="IN OUT"),
+    ] = (0.0, 0.0),
     store: Annotated[
         Path | None,
         typer.Option(help="Keep features there, for other runs.", rich_help_panel=OUTPUT, metavar="DIR"),
@@ -124,6 +142,7 @@ def bench(
         setting=Setting(shots=shots, draws=draws, costly_draws=costly_draws, seed=seed),
         max_test=max_test,
         dual_encoders=tuple(dual_encoder or ()),
+        endpoint=_endpoint(endpoint, endpoint_model, endpoint_prices),
         store=store,
         dtype=dtype,
         device=device,
@@ -141,11 +160,23 @@ def bench(
     )
     with waiting("drawing the pages"):
         written = write_pages(results, out)
+    if opened.resources.endpoint is not None and opened.resources.endpoint.bill.answers:
+        note(f"{endpoint_model}: {opened.resources.endpoint.bill}")
     if as_json:
         write_json(results.to_json())
     else:
         show(*_tables(results))
     note(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def _endpoint(url: str | None, model: str | None, prices: tuple[float, float]) -> Endpoint | None:
+    from savs.baselines.chat_client import Endpoint
+
+    if url is None and model is None:
+        return None
+    if url is None or model is None:
+        raise EndpointError("--endpoint and --endpoint-model belong together; give both")
+    return Endpoint(url, model, price_in=prices[0], price_out=prices[1])
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
