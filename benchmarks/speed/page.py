@@ -1,0 +1,152 @@
+"""The results as a page. Computes nothing but how numbers look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = Mapping[str, Any]
+
+_INTRO = """# How fast it is
+
+Everything here is measured side by side: two ways of doing the same, on the same model, in turns, in one run. A
+ratio says how many times faster the second way is, as the median over repeats, with the smallest and the largest
+behind it. The plain way is an implementation of the method as one would first write it (`benchmarks/speed/plain.py`):
+one example a forward pass, logits for every token, three passes over the training examples, a Python loop over heads.
+The run stops where the two ways give other head scores or other labels, or a lever changes a feature by more than
+1e-5 of the largest. The command writes this page and [`speed.json`](speed.json); targets were set before the first
+run."""
+
+_PARTS = {
+    "whole": (
+        "Fitting and predicting",
+        "Against the plain way, everything included: images, prompts, tokens, model, classifier.",
+    ),
+    "overhead": (
+        "Around the forward",
+        "Reading heads from examples, against the bare forward of the same batches with inputs made before. The aim "
+        "is a ratio under 1.10.",
+    ),
+    "questions": (
+        "A further question about an image",
+        "One question about each image, and four; what the further three cost each, against the first. Both are "
+        "batched. The embedded model sees an image as 16 tokens and a question as about 35, so most of a further "
+        "question is its own; the other model sees 196.",
+    ),
+    "levers": ("What each lever brings", "Each lever off, against on; the others as they stand in `Speed`."),
+    "scoring": ("Scoring without a model", "Drawn features of 64 dimensions a head."),
+    "store": ("The store", ""),
+}
+
+_LEFT_OUT = """## What was left out
+
+- **One query alone in the deepest layer.** The row above bounds what it could bring: the whole of what that layer
+  computes between its values and its heads' outputs, for all tokens. It would need another attention call for every
+  family.
+- **A batch size found by timing.** A rule that times itself forms other batches, and so other last digits, in every
+  run; two machines that share a job would not agree. Tokens a batch are a property of the examples.
+- **A cache of image features beside that of keys and values.** Questions about one image that come in one call, in
+  any order, are brought together, and their image is run once with the rest of what they share."""
+
+_NO_GPU = """## On a GPU
+
+Not yet measured: no GPU was at hand. `python -m benchmarks.speed --gpu` builds a model of Qwen2-VL-7B's shape with
+random weights on the device, measures examples a second and the share of the device's matrix-product peak at 500 and
+990 tokens an example, and writes the numbers here. The aim is 45 % of peak."""
+
+
+def render(results: Json) -> str:
+    """The page, from the JSON object of `speed.json`: `cpu`, `gpu`, or both."""
+    parts = [_INTRO]
+    if "cpu" in results:
+        parts += _cpu(results["cpu"])
+    parts += _gpu(results["gpu"]) if "gpu" in results else [_NO_GPU]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cpu(cpu: Json) -> list[str]:
+    sections = [_setting(cpu["setting"])]
+    for name, (title, text) in _PARTS.items():
+        rows = [row for row in cpu["rows"] if row["part"] == name]
+        sections += [f"## {title}", *([text] if text else []), _table(rows)]
+        if name == "levers":
+            sections += [_LEFT_OUT, *_depths(cpu["max_layer"])]
+    return [*sections, *_growth(cpu["growth"])]
+
+
+def _setting(setting: Json) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in setting["versions"].items())
+    clock = "wall-clock seconds" if setting["clock"] == "wall" else "processor seconds of the process"
+    return (
+        f"Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), {setting['threads']} "
+        f"threads, {clock}, {setting['repeats']} repeats; the machine's load at the end was {setting['load']:.1f}. "
+        f"{versions}."
+    )
+
+
+def _table(rows: Sequence[Json]) -> str:
+    lines = [
+        "| model or data | what | against | seconds, each way | ratio | aim | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        seconds = " / ".join(_seconds(spread["median"]) for spread in row["seconds"].values())
+        target = "" if row["target"] is None else f"{row['target']:g}, {_met(row)}"
+        cells = [row["model"], row["what"], row["slow"], seconds, _ratio(row["ratio"]), target, row["note"]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _met(row: Json) -> str:
+    return "met" if row["ratio"]["median"] >= row["target"] else "missed"
+
+
+def _depths(depths: Sequence[Json]) -> list[str]:
+    lines = ["| model | max_layer | accuracy | examples | predicting is faster by |", "|---|---|---|---|---|"]
+    for row in depths:
+        accuracy = f"{100 * row['accuracy']:.1f} %"
+        lines.append(f"| {row['model']} | {row['max_layer']} | {accuracy} | {row['n_test']} | {_ratio(row['ratio'])} |")
+    text = (
+        "`savs fit --max-layer N` keeps no head of a deeper layer. Ratios against no limit; accuracy on one draw of "
+        "the shots and a small test set, to show the direction and no more."
+    )
+    return ["## Fewer layers, and what that costs", text, "\n".join(lines)]
+
+
+def _growth(growth: Sequence[Json]) -> list[str]:
+    lines = ["| what | examples | ms an example | peak memory of the process, MB |", "|---|---|---|---|"]
+    for row in sorted(growth, key=lambda row: (row["what"], row["n"])):
+        lines.append(f"| {row['what']} | {row['n']:,} | {row['ms_per_example']:.2f} | {row['peak_mb']:,.0f} |")
+    text = "The embedded model, images in files, predicting in windows as `savs predict` does. Nothing is extrapolated."
+    return ["## From 100 examples to 10,000", text, "\n".join(lines)]
+
+
+def _gpu(gpu: Json) -> list[str]:
+    names = ("tokens", "batch", "examples/s", "TFLOP an example", "TFLOP/s", "of peak", "fit", "predict")
+    names += ("a further question", "stop early")
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for at in gpu["points"]:
+        ratios = [_ratio(at["ratios"][name]) for name in ("fit", "predict", "a further question", "stop early")]
+        numbers = [
+            f"{at['tokens']}",
+            f"{at['batch']}",
+            f"{at['examples_per_second']:.1f}",
+            f"{at['tflop_per_example']:.2f}",
+            f"{at['tflops']:.0f}",
+            f"{at['share_of_peak']:.0%}",
+        ]
+        lines.append(f"| {' | '.join([*numbers, *ratios])} |")
+    text = (
+        f"Made by `{gpu['setting']['command']}` on {gpu['device']}: {gpu['model']}. The peak is that of a large matrix "
+        f"product on the same device, {gpu['peak_tflops']:.0f} TFLOP/s; the aim is 45 % of it. Fit and predict are "
+        "against the plain way; stopping early is after 20 of 28 layers."
+    )
+    return ["## On a GPU", text, "\n".join(lines)]
+
+
+def _ratio(spread: Json) -> str:
+    return f"**{spread['median']:.2f}** ({spread['low']:.2f} to {spread['high']:.2f})"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

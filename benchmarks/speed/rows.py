@@ -1,0 +1,416 @@
+"""Every comparison of the benchmark on this machine: what is run, and that both ways give the same.
+
+Knows clocks, models and the plain way; draws no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.speed import plain
+from benchmarks.speed.models import Workload, on_disk, pictures, questions, temporary
+from benchmarks.speed.timing import Row, Spread, Timer, ratios
+from savs.backbones.batches import CPU_TOKENS, Speed, batches
+from savs.backbones.cost import measured
+from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.shallow import Shallow
+from savs.classify import SAVClassifier
+from savs.classify.head_classifiers import HEAD_CLASSIFIERS
+from savs.data.example import Example
+from savs.extraction import extract, fill
+from savs.features import HeadLayout
+from savs.model import SAVModel
+from savs.store import ActivationStore
+from savs.together import predict_many
+
+PLAIN, SAVS = "plain way", "savs"
+
+#: Examples that `savs predict` asks at a time once it is under way.
+_WINDOW = 256
+
+
+class NotTheSame(AssertionError):
+    """Two ways that must agree do not: their times mean nothing."""
+
+
+def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) -> list[Row]:
+    """The whole of fitting and of predicting, against the plain way.
+
+    Raises:
+        NotTheSame: head scores, kept heads or labels differ.
+    """
+    backbone = work.backbone
+    slow, fast = plain.fit(backbone, work.shots), SAVModel.fit(backbone, work.shots)
+    right = np.rint(fast.head_scores * len(work.shots)).astype(int)
+    differs = right != np.array(slow.right)
+    differing = int(np.count_nonzero(differs))
+    _same(f"{work.name}: head scores", bool(_close_calls(work)[differs].all()))
+    kept = tuple(fast.layout.heads.index(head) for head in fast.selected_heads)
+    _same(f"{work.name}: kept heads", differing > 0 or kept == slow.kept)
+    fitted = SAVModel.fit(backbone, work.pool)
+    learned = as_plain(fitted, work)
+    labels = [prediction.label for prediction in fitted.predict(work.test)]
+    _same(f"{work.name}: labels", labels == plain.predict(backbone, learned, work.test))
+    scores = f"head scores: {len(right) - differing} of {len(right)} equal" + (
+        ", in the others two cosines of an example differ by less than 1e-5" if differing else ""
+    )
+    deepest = max(head.layer for head in fitted.selected_heads)
+    return [
+        timer.row(
+            "whole",
+            work.name,
+            f"fit on {len(work.shots)} examples",
+            {PLAIN: partial(plain.fit, backbone, work.shots), SAVS: partial(SAVModel.fit, backbone, work.shots)},
+            target=targets["fit"],
+            note=scores,
+        ),
+        timer.row(
+            "whole",
+            work.name,
+            f"predict {len(work.test)} examples",
+            {PLAIN: partial(plain.predict, backbone, learned, work.test), SAVS: partial(fitted.predict, work.test)},
+            target=targets["predict"],
+            note=f"labels: all equal; deepest kept head in layer {deepest} of {backbone.layout.shape[0] - 1}",
+        ),
+    ]
+
+
+def _close_calls(work: Workload) -> NDArray[np.bool_]:
+    """`[n_heads]`, whether a head nearly ties on some shot, so that rounding of its features may decide."""
+    features = extract(work.backbone, work.shots)
+    classes, y = np.unique([str(label) for label in features.labels], return_inverse=True)
+    cosines = HEAD_CLASSIFIERS["centroid"].fit(features.z.astype(np.float64), y, len(classes))
+    best = np.sort(cosines.decide(features.z.astype(np.float64)), axis=-1)
+    return np.asarray((best[..., -1] - best[..., -2]).min(axis=0) < 1e-5)
+
+
+def as_plain(fitted: SAVModel, work: Workload) -> plain.PlainClassifier:
+    """What the package learned, for the plain way to predict with."""
+    kept = tuple(fitted.layout.heads.index(head) for head in fitted.selected_heads)
+    right = np.rint(fitted.head_scores * len(work.pool)).astype(int).tolist()
+    return plain.PlainClassifier(
+        fitted.classes, tuple(right), kept, torch.tensor(fitted.classifier.class_means_).double()
+    )
+
+
+def overhead(work: Workload, timer: Timer) -> Row:
+    """Reading heads from examples, against the bare forward of the same batches, made before."""
+    backbone = work.backbone
+    with _speed(backbone, share_prefixes=False):
+        made = list(batches(work.test, backbone._encoder, size=None, tokens=CPU_TOKENS, share=False))
+
+        def bare() -> None:
+            with torch.inference_mode():
+                for batch in made:
+                    backbone._base(**batch.inputs, use_cache=False)
+
+        ways: dict[str, Callable[[], object]] = {
+            "head_activations": partial(backbone.head_activations, work.test),
+            "bare forward": bare,
+        }
+        row = timer.row("overhead", work.name, f"read all heads of {len(work.test)} examples", ways)
+    rate = len(work.test) / row.seconds["head_activations"].median
+    return replace(
+        row, note=f"{rate:.1f} examples/s; everything around the forward takes {row.ratio.median - 1:.0%} of its time"
+    )
+
+
+def levers(work: Workload, timer: Timer) -> list[Row]:
+    """Each lever off against on, all heads read; features must agree to 1e-5 of the largest."""
+    backbone, test = work.backbone, work.test
+    read = partial(backbone.head_activations, test)
+    expected = read(batch_size=1)
+    fitted = SAVModel.fit(backbone, work.pool)
+    off = Speed(share_prefixes=False, prefetch=False)
+
+    def with_speed(speed: Speed, **options: Any) -> Callable[[], NDArray[Any]]:
+        def run() -> NDArray[Any]:
+            with _speed(backbone, **vars(speed)):
+                return read(**options)
+
+        return run
+
+    def row(what: str, slow: str, ways: dict[str, Callable[[], NDArray[Any]]]) -> Row:
+        for name, way in ways.items():
+            error = float(np.abs(way() - expected).max() / np.abs(expected).max())
+            _same(f"{work.name}: {what}, {name}", error < 1e-5)
+        return timer.row("levers", work.name, what, {**ways})
+
+    chosen = with_speed(off)
+    rows = [
+        row("batches filled by tokens", name, {name: with_speed(off, batch_size=size), "by tokens": chosen})
+        for size, name in ((1, "batch of 1"), (8, "batches of 8"), (48, "batches of 48"))
+    ]
+    rows.append(
+        row(
+            "inputs made beside the forward",
+            "in turns",
+            {"in turns": chosen, "beside": with_speed(replace(off, prefetch=True))},
+        )
+    )
+    rows.append(
+        row(
+            "common beginning run once",
+            "whole",
+            {"every prompt whole": chosen, "shared": with_speed(replace(off, share_prefixes=True))},
+        )
+    )
+    selected = partial(backbone.head_activations, test, heads=fitted.selected_heads)
+    rows.append(
+        timer.row("levers", work.name, "stop after the deepest kept head", {"all layers": read, "stop": selected})
+    )
+    return [*rows, last_query(work, timer)]
+
+
+def last_query(work: Workload, timer: Timer) -> Row:
+    """The most that one query alone in the deepest layer could bring: to its heads' outputs against to its values."""
+    backbone = work.backbone
+    made = list(batches(work.test, backbone._encoder, size=None, tokens=CPU_TOKENS, share=False))
+    source = backbone.sources[-1]
+    values = backbone.model.get_submodule(source.name.rpartition(".")[0]).get_submodule("v_proj")
+
+    class _Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(*_: object) -> None:
+        raise _Stop
+
+    def until(hook: Callable[[Any], Any]) -> Callable[[], None]:
+        def run() -> None:
+            handle = hook(stop)
+            try:
+                for batch in made:
+                    try:
+                        with torch.inference_mode():
+                            backbone._base(**batch.inputs, use_cache=False)
+                    except _Stop:
+                        continue
+            finally:
+                handle.remove()
+
+        return run
+
+    ways = {
+        "to the heads' outputs": until(source.projection.register_forward_pre_hook),
+        "to the values": until(values.register_forward_hook),
+    }
+    return timer.row("levers", work.name, "one query alone in the deepest layer: at most", ways, note="left out")
+
+
+def more_questions(
+    name: str, backbone: HuggingFaceBackbone, n_images: int, side: int, timer: Timer, target: float
+) -> list[Row]:
+    """What a further question about an image costs, against its first: from one question each and from four."""
+    images = pictures(n_images, side)
+    one, four = questions(images, 1), questions(images, 4)
+    read = backbone.head_activations
+    read(one[:1])
+    with _speed(backbone, share_prefixes=False):
+        whole = read(four)
+    _same(f"{name}: shared beginnings", float(np.abs(read(four) - whole).max() / np.abs(whole).max()) < 1e-5)
+    rows = []
+    for share in (True, False):
+        with _speed(backbone, share_prefixes=share):
+            seconds = timer.times({"first question": partial(read, one), "four": partial(read, four)})
+        first = [t / n_images for t in seconds["first question"]]
+        further = [
+            max(t - f, 1e-9) / (3 * n_images) for f, t in zip(seconds["first question"], seconds["four"], strict=True)
+        ]
+        what = "a further question about an image" + ("" if share else ", beginnings not shared")
+        spreads = {"first question": Spread.of(first), "further question": Spread.of(further)}
+        rows.append(
+            Row("questions", name, what, "first question", spreads, ratios(first, further), target if share else None)
+        )
+    return rows
+
+
+def together(work: Workload, timer: Timer) -> Row:
+    """Three classifiers one after the other, against one forward pass for all."""
+    thirds = [
+        work.pool,
+        *(tuple(replace(e, label=e.label if i % n else "other") for i, e in enumerate(work.pool)) for n in (2, 3)),
+    ]
+    models = [SAVModel.fit(work.backbone, part) for part in thirds]
+    alone = [model.predict(work.test) for model in models]
+    _same(
+        f"{work.name}: together",
+        [[p.label for p in one] for one in predict_many(models, work.test)]
+        == [[p.label for p in one] for one in alone],
+    )
+    ways: dict[str, Callable[[], object]] = {
+        "one by one": lambda: [model.predict(work.test) for model in models],
+        "together": partial(predict_many, models, work.test),
+    }
+    return timer.row("levers", work.name, "three classifiers on one backbone", ways)
+
+
+def depths(work: Workload, timer: Timer) -> list[dict[str, Any]]:
+    """`max_layer`: accuracy on the test examples, and the time of predicting, against the whole model."""
+    truth = [example.label for example in work.test]
+    n_layers = work.backbone.layout.shape[0]
+    steps = sorted({round(n_layers * part) - 1 for part in (0.25, 0.5, 0.75, 1)})
+    models = {layer: SAVModel.fit(work.backbone, work.pool, max_layer=layer) for layer in steps}
+    seconds = timer.times({str(layer): partial(model.predict, work.test) for layer, model in models.items()})
+    last = seconds[str(steps[-1])]
+    return [
+        {
+            "model": work.name,
+            "max_layer": layer,
+            "n_test": len(truth),
+            "accuracy": float(np.mean([p.label == t for p, t in zip(model.predict(work.test), truth, strict=True)])),
+            "deepest_kept": max(head.layer for head in model.selected_heads),
+            "ratio": ratios(last, seconds[str(layer)]).to_json(),
+        }
+        for layer, model in models.items()
+    ]
+
+
+def scoring(n_classes: int, timer: Timer, *, n_queries: int = 100) -> list[Row]:
+    """Counting the heads that are right, and voting, on drawn features; no model."""
+    rng = np.random.default_rng(n_classes)
+    y = np.repeat(np.arange(n_classes), 5 if n_classes < 1000 else 2)
+    centres = rng.normal(size=(n_classes, 40, 64))
+    shots = (centres[y] + rng.normal(size=(len(y), 40, 64))).astype(np.float32)
+    queries = (centres[np.arange(n_queries) % n_classes, :20] + 2 * rng.normal(size=(n_queries, 20, 64))).astype(
+        np.float32
+    )
+    labels = np.array([f"{label:04}" for label in y])
+    fitted = SAVClassifier().fit(shots, labels)
+    means = torch.stack([torch.from_numpy(shots[y == c]).double().mean(dim=0) for c in range(n_classes)])
+
+    def count() -> list[int]:
+        right = [0] * shots.shape[1]
+        for z, label in zip(torch.from_numpy(shots).double(), y.tolist(), strict=True):
+            plain.score(z, label, means, right)
+        return right
+
+    compact = fitted.compact()
+    loops = plain.PlainClassifier(
+        tuple(compact.classes_), (), tuple(range(20)), torch.from_numpy(compact.class_means_).double()
+    )
+    vote = lambda: [plain.vote(loops, z) for z in torch.from_numpy(queries).double()]  # noqa: E731
+    _same(f"{n_classes} classes: head scores", np.array_equal(np.rint(fitted.head_scores_ * len(y)), count()))
+    _same(f"{n_classes} classes: labels", compact.predict(queries).tolist() == vote())
+    data = f"{n_classes} classes"
+    return [
+        timer.row(
+            "scoring",
+            data,
+            f"score 40 heads on {len(y)} shots",
+            {PLAIN: count, SAVS: lambda: SAVClassifier().fit(shots, labels)},
+            repeats=None if n_classes < 1000 else 2,
+        ),
+        timer.row(
+            "scoring",
+            data,
+            f"predict {n_queries} examples, 20 heads",
+            {PLAIN: vote, SAVS: lambda: compact.predict(queries)},
+        ),
+    ]
+
+
+def storing(work: Workload, n_rows: int, timer: Timer) -> list[Row]:
+    """Writing features and reading 20 heads of all examples: a file an example, against the store."""
+    layout = HeadLayout.grid(30, 9, 64)
+    z = np.random.default_rng(0).normal(size=(n_rows, layout.n_heads, layout.head_dim)).astype(np.float32)
+    keys = [f"{row:064x}" for row in range(n_rows)]
+    heads = layout.heads[-20:]
+    columns = [layout.heads.index(head) for head in heads]
+    with temporary() as name:
+        folder, turn = Path(name), iter(range(10**6))
+
+        def write_files() -> Path:
+            place = folder / f"files-{next(turn)}"
+            place.mkdir()
+            for row in range(n_rows):
+                np.save(place / f"{row}.npy", z[row])
+            return place
+
+        def write_store() -> Path:
+            place = folder / f"store-{next(turn)}"
+            store = ActivationStore.create(place, spec=work.backbone.spec, layout=layout)
+            for start in range(0, n_rows, _WINDOW):
+                store.append(z[start : start + _WINDOW], keys[start : start + _WINDOW])
+            return place
+
+        files, stored = write_files(), write_store()
+        read_files = lambda: np.stack([np.load(files / f"{row}.npy")[columns] for row in range(n_rows)])  # noqa: E731
+        read_store = lambda: ActivationStore.open(stored).read(keys, heads=heads).z  # noqa: E731
+        _same("store: what was written", np.array_equal(read_files(), read_store()))
+        megabytes = f"{z.nbytes / 1e6:.0f} MB"
+        slow = "a file an example"
+        return [
+            timer.row(
+                "store",
+                f"{n_rows} x 270 x 64",
+                f"write {megabytes}",
+                {slow: write_files, SAVS: write_store},
+                note="the store flushes to the disk and keeps digests; plain files do neither",
+            ),
+            timer.row("store", f"{n_rows} x 270 x 64", "read 20 heads of all", {slow: read_files, SAVS: read_store}),
+        ]
+
+
+def growth(work: Workload, counts: tuple[int, ...], timer: Timer) -> list[dict[str, Any]]:
+    """Time and memory of predicting and of filling a store, by number of examples; images in files."""
+    fitted = SAVModel.fit(work.backbone, work.pool)
+    found = []
+    with temporary() as name:
+        folder = Path(name)
+        examples = on_disk([*work.pool, *work.test], folder, max(counts))
+        for n in counts:
+            jobs: dict[str, Callable[[], object]] = {
+                "predict": partial(_predict_in_windows, fitted, examples[:n]),
+                "fill a store": partial(_fill, work.backbone, examples[:n], folder / f"store-{n}"),
+            }
+            for what, job in jobs.items():
+                start = timer.clock()
+                with measured(work.backbone) as cost:
+                    job()
+                seconds = timer.clock() - start
+                found.append(
+                    {"what": what, "n": n, "ms_per_example": 1e3 * seconds / n, "peak_mb": (cost.peak_bytes or 0) / 1e6}
+                )
+    return found
+
+
+def _predict_in_windows(fitted: SAVModel, examples: list[Example]) -> int:
+    """As `savs predict` does, which writes each window's answers and forgets them."""
+    return sum(len(fitted.predict(examples[i : i + _WINDOW])) for i in range(0, len(examples), _WINDOW))
+
+
+def _fill(backbone: HuggingFaceBackbone, examples: list[Example], folder: Path) -> int:
+    # The same few pictures come again and again; a text of its own makes each example one to run.
+    different = [replace(example, text=f"{example.text} {row}") for row, example in enumerate(examples)]
+    return fill(ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout), backbone, different)
+
+
+def shallow_equals_whole(work: Workload) -> None:
+    """A backbone that stops early must read what the whole one reads."""
+    first = Shallow(work.backbone, 1)
+    early, whole = first.head_activations(work.test[:8]), extract(work.backbone, work.test[:8]).z
+    _same(f"{work.name}: max_layer", bool(np.array_equal(early, whole[:, : early.shape[1]])))
+
+
+@contextmanager
+def _speed(backbone: HuggingFaceBackbone, **changes: Any) -> Iterator[None]:
+    before = backbone.speed
+    backbone.speed = replace(before, **changes)
+    try:
+        yield
+    finally:
+        backbone.speed = before
+
+
+def _same(what: str, condition: bool) -> None:
+    if not condition:
+        raise NotTheSame(f"{what} are not the same in both ways")
