@@ -257,11 +257,12 @@ def test_a_damaged_cache_is_asked_anew(server, client_of, tmp_path):
     assert json.loads(path.read_text())["text"] == "Yes"
 
 
+@pytest.mark.slow
 def test_it_is_a_row_of_the_benchmark(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    asked = ["bench", "table1", "--columns", "eurosat", "--methods", "zero-shot-endpoint", "--draws", "1", "--shots", "2",
-             "--max-test", "8", "--out", str(tmp_path / "out"), "--json"]  # fmt: skip
+    chosen = ["--columns", "eurosat", "--methods", "zero-shot-endpoint", "--draws", "1", "--shots", "2"]
+    asked = ["bench", "table1", *chosen, "--max-test", "8", "--out", str(tmp_path / "out"), "--json"]
     behind = ["--endpoint", server.url, "--endpoint-model", "some-model", "--endpoint-prices", "2", "10"]
     result = CliRunner().invoke(app, [*asked, *behind])
     assert result.exit_code == 0, result.stderr
