@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from savs.data import media
 from savs.data.example import Media
 from savs.data.media import MAX_PIXELS, content_key, guess_kind, open_image, sample_frames, verify
 from savs.errors import DataError
@@ -209,6 +210,24 @@ def test_frames_of_an_animation_are_spread_by_time_not_by_number(grey):
     sampled = sample_frames(Media(data, "video"), 10)
     assert [grey(frame) for frame in sampled] == [0] * 8 + [100, 200]
     assert {frame.mode for frame in sampled} == {"RGB"}
+
+
+def test_an_animation_too_long_to_sample_is_refused_before_it_is_decoded(monkeypatch):
+    frames = [Image.new("L", (40, 30), level) for level in (0, 100, 200)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(media, "MAX_MOVING_PIXELS", 3 * 40 * 30)
+    assert len(sample_frames(Media(data, "video"), 2)) == 2
+    monkeypatch.setattr(media, "MAX_MOVING_PIXELS", 3 * 40 * 30 - 1)
+    with pytest.raises(DataError, match="is too long: 3 frames of 40 x 30 pixels; expected at most 3,599"):
+        sample_frames(Media(data, "video"), 2)
+
+
+def test_a_large_image_is_converted_in_strips_without_a_seam(monkeypatch):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (37, 11, 4), dtype=np.uint8))
+    grey = Image.fromarray(np.random.default_rng(1).integers(0, 65535, (37, 11), dtype=np.uint16))
+    whole = [open_image(Media(source)).tobytes() for source in (image, grey)]
+    monkeypatch.setattr(media, "_STRIP_PIXELS", 50)
+    assert [open_image(Media(source)).tobytes() for source in (image, grey)] == whole
 
 
 def test_a_still_image_is_a_video_of_one_frame(draw):

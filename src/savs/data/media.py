@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -23,11 +25,21 @@ from savs.errors import DataError
 
 #: The largest image that is opened: 8,000 x 8,000. Decoding it takes at most half a gigabyte.
 MAX_PIXELS = 64_000_000
+#: The longest animated image that is sampled, in pixels of all its frames: a thousand frames of a megapixel.
+MAX_MOVING_PIXELS = 1_000_000_000
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .gif .heic .jfif .jpeg .jpg .jp2 .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
 )
 
+_STRIP_PIXELS = 4_000_000
 _ANIMATED_FORMATS = ("GIF", "PNG", "WEBP")
+#: Formats that Pillow opens by running another program, or a part of the system, on them.
+_RUN_ELSEWHERE = ("EPS", "WMF")
+#: What Pillow's decoders raise over damaged data: their own errors, and whatever the damage makes them trip over.
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, OSError, SyntaxError, TypeError),
+    *(ValueError, struct.error, zlib.error),
+)
 _UNTIMED_FRAME_MS = 100.0
 _EXIF_ORIENTATION = 0x0112
 
@@ -73,7 +85,13 @@ def sample_frames(media: Media, n: int) -> list[Image.Image]:
             return video_frames(media.source, n, MAX_PIXELS)
     with _opened(media, moving=True) as image:
         starts = [0.0]
-        for frame in range(getattr(image, "n_frames", 1)):
+        n_frames = getattr(image, "n_frames", 1)
+        if n_frames * image.width * image.height > MAX_MOVING_PIXELS:
+            raise DataError(
+                f"{media} is too long: {n_frames} frames of {image.width} x {image.height} pixels; expected at most "
+                f"{MAX_MOVING_PIXELS:,} pixels in all. Make it a video (MP4), or smaller"
+            )
+        for frame in range(n_frames):
             image.seek(frame)
             starts.append(starts[-1] + (image.info.get("duration") or _UNTIMED_FRAME_MS))
         chosen = spread(starts[:-1], end=starts[-1], n=n)
@@ -142,8 +160,8 @@ def _orientation(image: Image.Image) -> int:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-    except Exception:
-        # EXIF data are damaged in many ways, and far more often than the image they describe: it is shown as it is.
+    except _DAMAGE:
+        # EXIF data are damaged far more often than the image they describe: it is shown as it is.
         return image
 
 
@@ -185,23 +203,27 @@ def _opened(media: Media, *, moving: bool = False) -> Iterator[Image.Image]:
     """The PIL image of `media`, not yet decoded; whatever goes wrong with it in the block becomes a `DataError`."""
     if media.kind == "video" and not moving:
         raise DataError(f"{media} is a video; expected an image (sample_frames gives images of a video)")
-    if isinstance(media.source, Image.Image):
-        yield media.source.copy()
-        return
-    with _readable(media), _stream(media.source) as stream:
-        try:
-            with Image.open(stream) as image:
-                _check_size(media, image.size)
-                yield image
-        except DataError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise DataError(f"{media} is too large: {error}; expected at most {MAX_PIXELS:,} pixels") from error
-        except UnidentifiedImageError as error:
-            raise DataError(_unidentified(media)) from error
-        except Exception as error:
-            # Pillow's decoders raise whatever the damage makes them trip over, from OSError to IndexError.
-            raise DataError(f"{media} is damaged or cut short ({error}); make or download the file again") from error
+    try:
+        if isinstance(media.source, Image.Image):
+            yield media.source.copy()
+            return
+        with _readable(media), _stream(media.source) as stream, Image.open(stream) as image:
+            if image.format in _RUN_ELSEWHERE:
+                raise DataError(f"{media} is a drawing ({image.format}) that another program must run; save it as PNG")
+            _check_size(media, image.size)
+            yield image
+    except _UnknownRange as error:
+        raise DataError(f"{media} has {error}") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{media} is too large: {error}; expected at most {MAX_PIXELS:,} pixels") from error
+    except UnidentifiedImageError as error:
+        raise DataError(_unidentified(media)) from error
+    except _DAMAGE as error:
+        raise DataError(f"{media} is damaged or cut short ({error}); make or download the file again") from error
+
+
+class _UnknownRange(Exception):
+    """Grey values whose darkest and lightest are not known."""
 
 
 def _check_size(media: Media, size: tuple[int, int]) -> None:
@@ -226,9 +248,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _grey_to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        page = Image.new("RGB", rgba.size, "white")
-        page.paste(rgba, mask=rgba.getchannel("A"))
+        page = Image.new("RGB", image.size, "white")
+        for top, strip in _strips(image):
+            rgba = strip.convert("RGBA")
+            page.paste(rgba, (0, top), mask=rgba.getchannel("A"))
         return page
     # A fresh image without the source's metadata, which would otherwise turn it again downstream.
     rgb = image.convert("RGB")
@@ -238,15 +261,29 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, 32 bits or floats, scaled by its format's range, never by its own darkest and lightest value."""
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
+    extremes = [(values.min(), values.max()) for values in (np.asarray(strip) for _, strip in _strips(image))]
+    low, high = float(np.min(extremes)), float(np.max(extremes))
     if image.mode.startswith("I;16") or (image.mode == "I" and 255 < high <= 65535 and low >= 0):
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return image.point(lambda value: value * 255 + 0.5).convert("L")
-    if low >= 0 and high <= 255:
-        return Image.fromarray(np.rint(values).astype(np.uint8))
-    raise DataError(
-        f"the image's grey values run from {low:g} to {high:g}; expected 0..1 (floats), 0..255 or 0..65535. "
-        "Scale it to 8 bits"
-    )
+        factor = 1 / 256
+    elif image.mode == "F" and low >= 0 and high <= 1:
+        factor = 255.0
+    elif low >= 0 and high <= 255:
+        factor = 1.0
+    else:
+        raise _UnknownRange(
+            f"grey values that run from {low:g} to {high:g}; expected 0..1 (floats), 0..255 or 0..65535. "
+            "Scale it to 8 bits"
+        )
+    grey = Image.new("L", image.size)
+    for top, strip in _strips(image):
+        scaled = np.asarray(strip, np.float32) * np.float32(factor)
+        rounded = np.floor(scaled) if factor < 1 else np.floor(scaled + np.float32(0.5))
+        grey.paste(Image.fromarray(rounded.astype(np.uint8)), (0, top))
+    return grey
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in strips of a few megapixels, each with its first row: a large one is never there twice."""
+    rows = max(1, _STRIP_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
