@@ -1,0 +1,113 @@
+"""The yardstick of the speed benchmark computes the method, its comparisons notice what differs, its page tells all."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.speed import gpu, models, page, plain, rows
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.timing import Spread, Timer, ratios
+from naive import fit_and_predict
+from savs.data.example import Example
+
+
+def labelled(picture):
+    """Dark pictures asked two ways, labelled by the wording, so that some heads tell them apart."""
+    asked = {"a": "Is it day?", "b": "What kind of thing is this, and how many are there?"}
+    return [
+        Example(f"{label}{i}", asked[label] + "!" * i, (picture(i),), label=label) for i in range(4) for label in "ab"
+    ]
+
+
+def test_the_plain_way_is_the_papers_rule(backbone, picture):
+    model = backbone("llava")
+    shots = labelled(picture)
+    z = [plain.head_outputs(model, shot).tolist() for shot in shots]
+    expected = fit_and_predict(z, ["ab".index(shot.label) for shot in shots], z, k=5)
+    fitted = plain.fit(model, shots, k=5)
+    assert list(fitted.right) == expected["right"]
+    assert list(fitted.kept) == expected["selected"]
+    assert plain.predict(model, fitted, shots) == ["ab"[label] for label in expected["labels"]]
+    np.testing.assert_allclose(z, model.head_activations(shots, batch_size=1), atol=1e-5)
+
+
+def test_fit_and_predict_stop_where_the_ways_differ(backbone, picture, monkeypatch):
+    shots = tuple(labelled(picture))
+    work = models.Workload("tiny", backbone("llava"), shots, shots, shots)
+    timer = Timer(2, "cpu")
+    fit, predict = rows.fit_and_predict(work, timer, {"fit": 1.0, "predict": 1.0})
+    assert (fit.slow, list(fit.seconds)) == ("plain way", ["plain way", "savs"])
+    assert "of 12 equal" in fit.note
+    assert predict.ratio.low <= predict.ratio.median <= predict.ratio.high
+    monkeypatch.setattr(plain, "predict", lambda *_: ["a"] * len(shots))
+    with pytest.raises(rows.NotTheSame, match="tiny: labels are not the same"):
+        rows.fit_and_predict(work, timer, {"fit": 1.0, "predict": 1.0})
+
+
+def test_a_lever_that_changes_features_is_noticed(backbone, picture, monkeypatch):
+    shots = tuple(labelled(picture))
+    work = models.Workload("tiny", backbone("llava"), shots, shots, shots)
+    model = backbone("llava")
+    read = type(model).head_activations
+
+    def off(self, examples, **options):
+        return read(self, examples, **options) + (1e-3 if options.get("batch_size") == 8 else 0)
+
+    monkeypatch.setattr(type(model), "head_activations", off)
+    with pytest.raises(rows.NotTheSame, match="batches of 8"):
+        rows.levers(work, Timer(1, "cpu"))
+
+
+def test_ways_take_turns_and_ratios_are_made_repeat_by_repeat():
+    ran = []
+    timer = Timer(3, "wall")
+    timer.row("whole", "x", "y", {"slow": lambda: ran.append("slow"), "fast": lambda: ran.append("fast")})
+    assert ran == ["slow", "fast"] * 3
+    assert ratios([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == Spread(2.0, 1.0, 3.0)
+
+
+def test_further_questions_on_the_device_are_read_as_whole_prompts_are():
+    subject = gpu.build(torch.device("cpu"), tiny=True)
+    inputs = subject.batch(2, (2, 3))
+    asked = torch.arange(30, 30 + gpu._QUESTION_TOKENS).expand(2, -1)
+    whole = {name: torch.cat([inputs[name], other], dim=1) for name, other in (
+        ("input_ids", asked), ("attention_mask", torch.ones_like(asked)), ("mm_token_type_ids", torch.zeros_like(asked))
+    )}  # fmt: skip
+    expected = subject.read({**inputs, **whole})
+    further = subject.further(inputs, 3)
+    assert further.shape == (6, 12, 16)
+    torch.testing.assert_close(further, expected.repeat_interleave(3, dim=0), atol=1e-5, rtol=1e-4)
+
+
+def test_the_gpu_mode_runs_on_a_small_shape_anywhere():
+    results = gpu.run(tiny=True)
+    for at in results["points"]:
+        assert at["tflop_per_example"] > 0
+        assert at["share_of_peak"] == pytest.approx(at["tflops"] / results["peak_tflops"], rel=1e-6)
+        assert at["ratios"]["fit"]["median"] > 1
+    drawn = page.render({"gpu": {"setting": {"command": "x"}, **results}})
+    assert "Not yet measured" not in drawn
+    assert f"| {results['points'][0]['tokens']} | {results['points'][0]['batch']} |" in drawn
+
+
+def test_the_page_says_what_is_not_measured_and_what_is_missed():
+    row = {"part": "whole", "model": "m", "what": "fit", "slow": "plain way", "target": 12.0, "note": "n"}
+    row |= {"seconds": {"plain way": {"median": 9.0}, "savs": {"median": 1.0}}}
+    row |= {"ratio": {"median": 9.0, "low": 8.0, "high": 10.0}}
+    setting = {"command": "c", "clock": "wall", "cores": 2, "machine": "x", "threads": 2, "repeats": 5, "load": 0.1}
+    cpu = {"setting": {**setting, "versions": {}}, "rows": [row], "max_layer": [], "growth": []}
+    drawn = page.render({"cpu": cpu})
+    assert "| m | fit | plain way | 9 / 1 | **9.00** (8.00 to 10.00) | 12, missed | n |" in drawn
+    assert "Not yet measured: no GPU was at hand" in drawn
+    row["ratio"]["median"] = 12.5
+    assert "12, met" in page.render({"cpu": cpu})
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark_runs_on_tiny_models(tmp_path):
+    assert main(["--quick", "--repeats", "1", "--out", str(tmp_path)]) == 0
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert {row["part"] for row in written["cpu"]["rows"]} == set(page._PARTS)
+    assert (tmp_path / "speed.md").read_text() == page.render(written)
