@@ -65,12 +65,12 @@ class Encoder:
         count = getattr(getattr(self._processor, "image_processor", None), "get_number_of_image_patches", None)
         if count is None:
             return 0
-        patches = [count(height, width, {}) for width, height in _image_sizes(example)]
+        patches = [count(height, width, {}) for width, height in self.image_sizes(example)]
         return sum(n if isinstance(n, int) else n[0] for n in patches)  # some say rows and columns too
 
-    def pixels(self, example: Example) -> int:
-        """Pixels of an example's images."""
-        return sum(width * height for width, height in _image_sizes(example))
+    def image_sizes(self, example: Example) -> tuple[tuple[int, int], ...]:
+        """Width and height of an example's images, without decoding them."""
+        return tuple(image_size(media) for media in example.media if media.kind == "image")
 
     def prompt(self, example: Example) -> str:
         """The prompt, one image token for each image. Opens no file.
@@ -138,10 +138,6 @@ class Encoder:
         """A chat template writes the beginning-of-text token itself; it must not stand there twice."""
         begins = self.tokenizer.bos_token
         return not (begins and prompt.startswith(begins))
-
-
-def _image_sizes(example: Example) -> list[tuple[int, int]]:
-    return [image_size(media) for media in example.media if media.kind == "image"]
 
 
 def with_answer(prompt: str, answer: str) -> str:

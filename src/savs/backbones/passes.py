@@ -113,36 +113,37 @@ class Passes:
                 return z
             batch = self._whole(batch.examples)
         mask = batch.inputs.get("attention_mask")
-        lengths = mask.sum(dim=1) if mask is not None else torch.ones(len(batch.examples))
-        if bool((lengths == lengths[0]).all()):
-            return self._of_one_length(batch, wanted)
+        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(batch.examples)
+        sizes = [self._encoder.image_sizes(example) for example in batch.examples]
+        kinds = list(zip(lengths, sizes, strict=True))
+        if len(set(kinds)) == 1:
+            return self._of_one_kind(batch, wanted)
         media = _has_media(batch)
         if self.padding_is_harmless is not False and self._rows_are_independent.get(media) is not False:
             z = self._read(batch.inputs, wanted)
             if self.padding_is_harmless and self._rows_are_independent.get(media):
                 return z
-            shortest = int(lengths.argmin())
-            self.padding_is_harmless = self._agrees(z[shortest], batch.examples[shortest], wanted)
+            # The shortest prompt is padded most; some processors pad the smallest image too.
+            suspects = {kinds.index(min(kinds)), sizes.index(min(sizes))} if media else {lengths.index(min(lengths))}
+            self.padding_is_harmless = all(self._agrees(z[row], batch.examples[row], wanted) for row in suspects)
             if self.padding_is_harmless:
                 self._rows_are_independent[media] = True
                 return z
-            self._share_no_more("its prompts see what follows them")
-        z = np.empty((len(lengths), len(wanted.columns), wanted.head_dim), dtype=np.float32)
-        for length in sorted(set(lengths.tolist())):
-            rows = (lengths == length).nonzero()[:, 0].tolist()
-            z[rows] = self._of_one_length(self._whole([batch.examples[row] for row in rows]), wanted)
+            self._share_no_more("its prompts see what they are padded with")
+        z = np.empty((len(kinds), len(wanted.columns), wanted.head_dim), dtype=np.float32)
+        for kind in sorted(set(kinds)):
+            rows = [row for row, other in enumerate(kinds) if other == kind]
+            z[rows] = self._of_one_kind(self._whole([batch.examples[row] for row in rows]), wanted)
         return z
 
-    def _of_one_length(self, batch: Batch, wanted: Wanted) -> FloatArray:
-        """Features of prompts that need no padding."""
+    def _of_one_kind(self, batch: Batch, wanted: Wanted) -> FloatArray:
+        """Features of prompts of one length with images of one size, which need no padding."""
         media = _has_media(batch)
         if len(batch.examples) == 1 or self._rows_are_independent.get(media):
             return self._read(batch.inputs, wanted)
         if media not in self._rows_are_independent:
             z = self._read(batch.inputs, wanted)
-            # Some processors pad small images to large ones; some models count the images before a row's.
-            row = min(range(len(z)), key=lambda row: (self._encoder.pixels(batch.examples[row]), -row))
-            self._rows_are_independent[media] = self._agrees(z[row], batch.examples[row], wanted)
+            self._rows_are_independent[media] = self._agrees(z[-1], batch.examples[-1], wanted)
             if self._rows_are_independent[media]:
                 return z
             _log.info("%s runs its prompts one by one: they change each other in a batch", self._name)
