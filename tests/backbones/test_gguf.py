@@ -1,14 +1,17 @@
 """A GGUF file is opened like a folder, and gives the heads that its weights give anywhere else."""
 
 import importlib.util
+import json
 import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from savs.backbones import gguf
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.loading import model_digest
+from savs.cli.entry import app
 from savs.data.example import Example
 from savs.errors import BackboneError
 from savs.model import SAVModel
@@ -102,6 +105,17 @@ def test_a_file_that_was_cut_off_is_named(share, file, tmp_path):
     path.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(BackboneError, match=r"cannot (open|load the weights of) .*cut\.gguf"):
         load_backbone(path, dtype="float32", device="cpu")
+
+
+def test_the_command_line_fits_and_predicts_with_one(file, tmp_path, capfd):
+    rows = "".join(json.dumps({"question": e.text, "label": e.label}) + "\n" for e in EXAMPLES)
+    data = tmp_path / "data.jsonl"
+    data.write_text(rows)
+    fitted = CliRunner().invoke(app, ["fit", str(data), "--model", str(file), "-o", str(tmp_path / "clf")])
+    assert fitted.exit_code == 0, fitted.stderr
+    answered = CliRunner().invoke(app, ["predict", str(tmp_path / "clf"), str(data)])
+    assert [json.loads(line)["label"] for line in answered.stdout.splitlines()] == [e.label for e in EXAMPLES]
+    assert "it/s" not in capfd.readouterr().err  # transformers draws no bar of its own
 
 
 def test_an_architecture_that_transformers_does_not_read_is_named(model_folder, tmp_path):

@@ -13,6 +13,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,6 +120,9 @@ def quiet_loading() -> None:
     chatter.set_verbosity_error()
     if bars_of_downloads:
         hub.enable_progress_bars()
+    # The bar of unpacking a GGUF file asks nobody whether it may be drawn.
+    gguf: Any = import_module("transformers.modeling_gguf_pytorch_utils")
+    gguf.tqdm = partial(gguf.tqdm, disable=True)
 
 
 class _Notes(logging.Handler):
