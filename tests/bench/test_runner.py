@@ -106,9 +106,9 @@ def test_a_method_that_fails_does_not_take_the_others_with_it(bench, small, monk
 
 def test_heads_of_another_column_are_used_and_make_another_cell(bench, small):
     data = small("mhalubench")
-    found = bench.fill(data, [row("sav"), row("transferred-heads", elsewhere="vlguard")])
+    found = bench.fill(data, [row("sav"), row("transferred-heads", elsewhere=("mhalubench", "vlguard"))])
     mine, theirs = found["sav"].cells[0], found["transferred-heads"].cells[0]
-    assert theirs.key.settings["elsewhere"][0] == "vlguard"
+    assert theirs.key.settings["elsewhere_task"][0] == "vlguard"
     assert mine.key.digest() != theirs.key.digest()
 
 

@@ -17,6 +17,9 @@ from savs.data.media import content_key
 from savs.data.sampling import Leak, check_leaks
 from savs.data.tasks import Task
 
+#: Training examples of each class that shots are drawn from: more cost forward passes and change no draw's odds.
+_POOL = 100
+
 
 @dataclass(frozen=True)
 class ColumnData:
@@ -67,8 +70,8 @@ def loaded(column: Column, data_root: Path | None, *, seed: int = 0, max_test: i
     Raises:
         DataError: as `load_benchmark`.
     """
-    found = load_benchmark(next(iter(column.paper.values())), data_root, seed=seed)
-    notes = [f"read from {found.source}"]
+    found = load_benchmark(next(iter(column.paper.values())), data_root, seed=seed, most_train=_POOL)
+    notes = [f"read from {found.source}; shots are drawn from at most {_POOL} training examples of each class"]
     if found.left_out:
         notes.append(f"{found.left_out} test examples were left out, with their groups: training has them too")
     train, test = found.train, found.test

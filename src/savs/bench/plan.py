@@ -222,7 +222,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _store(folder: Path, backbone: Backbone) -> ActivationStore:
-    return ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout)
+    """The store of this model among those under `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return ActivationStore.create(folder / backbone.spec.fingerprint(), spec=backbone.spec, layout=backbone.layout)
 
 
 def _machine(backbone: Backbone) -> str:

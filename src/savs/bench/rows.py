@@ -26,7 +26,7 @@ class Row:
         name: in the table.
         make: the method, out of what is at hand.
         shots: labelled examples a class, where that is not the run's number.
-        elsewhere: another column, on whose examples the method chooses its heads.
+        elsewhere: other columns, on whose examples the method may choose its heads: the first that is another one.
         x: where the row stands on a curve.
         only_if_named: whether it is left out unless somebody asks for it by name.
     """
@@ -34,7 +34,7 @@ class Row:
     name: str
     make: Callable[[Resources], Method]
     shots: int | None = None
-    elsewhere: str | None = None
+    elsewhere: tuple[str, ...] = ()
     x: float | None = None
     only_if_named: bool = False
 

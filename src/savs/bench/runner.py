@@ -23,6 +23,7 @@ from savs.bench.data import ColumnData
 from savs.bench.rows import Row, settings_of, without_rows
 from savs.data.example import Example
 from savs.data.sampling import sample_shots
+from savs.data.tasks import GENERIC, Task
 from savs.errors import SavsError
 from savs.extraction import StoredBackbone, extract
 from savs.features import HeadFeatures
@@ -133,7 +134,7 @@ class Bench:
         if isinstance(getattr(method, "features", None), HeadFeatures):
             features, cost = self.features(data)
             reading = {"seconds": cost.seconds, "forwards": cost.forwards}
-            method = self._made_of(row, features, self._elsewhere(row, seed))
+            method = self._made_of(row, features, *self._elsewhere(data, row, seed))
         for problem in problems:
             why = method.obstacle(problem)
             if why is not None:
@@ -159,9 +160,10 @@ class Bench:
     def _key(self, data: ColumnData, row: Row, seed: int | None) -> CellKey:
         method = self._made_of(row)
         settings = dict(settings_of(method))
-        if row.elsewhere is not None:
-            other = self.load(row.elsewhere)
-            settings["elsewhere"] = [other.column.name, other.digest(), self.shots(other, row)]
+        if row.elsewhere:
+            other = self._other(data, row)
+            words = [other.task.answer(label) for label in other.classes]
+            settings["elsewhere_task"] = [other.column.name, other.digest(), self.shots(other, row), words]
         return CellKey(
             column=data.column.name,
             data=data.digest(),
@@ -172,7 +174,13 @@ class Bench:
             seed=seed,
         )
 
-    def _made_of(self, row: Row, features: HeadFeatures | None = None, elsewhere: HeadFeatures | None = None) -> Method:
+    def _made_of(
+        self,
+        row: Row,
+        features: HeadFeatures | None = None,
+        elsewhere: HeadFeatures | None = None,
+        elsewhere_task: Task = GENERIC,
+    ) -> Method:
         """The method of a row; without features, of none, which is enough to know what it is set to."""
         nothing = without_rows(self.backbone)
         return row.make(
@@ -181,18 +189,23 @@ class Bench:
                 backbone=self.backbone,
                 features=features if features is not None else nothing,
                 elsewhere=elsewhere if elsewhere is not None else nothing,
+                elsewhere_task=elsewhere_task,
             )
         )
 
-    def _elsewhere(self, row: Row, seed: int | None) -> HeadFeatures | None:
-        """Features of a draw of shots of the column on whose examples the row chooses its heads."""
-        if row.elsewhere is None:
-            return None
-        other = self.load(row.elsewhere)
-        shots = self._problem(other, row, seed).shots
+    def _elsewhere(self, data: ColumnData, row: Row, seed: int | None) -> tuple[HeadFeatures | None, Task]:
+        """Features of a draw of shots of the column on whose examples the row chooses its heads, and its task."""
+        if not row.elsewhere:
+            return None, GENERIC
+        other = self._other(data, row)
+        chosen = {example.id for example in self._problem(other, row, seed).shots}
         features, _ = self.features(other)
-        chosen = {example.id for example in shots}
-        return features.take([i for i, name in enumerate(features.ids) if name in chosen])
+        return features.take([i for i, name in enumerate(features.ids) if name in chosen]), other.task
+
+    def _other(self, data: ColumnData, row: Row) -> ColumnData:
+        """The first of the columns elsewhere that is another one, or the only one there is."""
+        names = row.elsewhere
+        return self.load(next((name for name in names if name != data.column.name), names[0]))
 
     def shots(self, data: ColumnData, row: Row | None = None) -> int:
         """Labelled examples a class: as many as are asked for, or as many as the scarcest class has."""
