@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINED := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types docs readme clean
+.PHONY: demo test lint types docs readme results clean
 
 demo: $(VENV)/.installed
 	$(BIN)/savs demo
@@ -24,6 +24,13 @@ docs: $(VENV)/.installed-docs
 
 readme: $(VENV)/.installed
 	$(BIN)/python docs/update_readme.py
+
+# The paper's tables and figures in miniature, into docs/results. What is finished is kept in build/, and not run again.
+RECIPES ?= table1 table2 table3 figure3 figure4
+BENCH ?= --max-test 120 --jobs 2
+
+results: $(VENV)/.installed-dev
+	for recipe in $(RECIPES); do $(BIN)/savs bench $$recipe $(BENCH) -o docs/results --cells build/bench/cells --store build/bench/features || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
