@@ -202,6 +202,7 @@ def test_a_model_without_attention_heads(rows, write, tmp_path, refused):
     folder = _save(transformers.MambaForCausalLM(config), _tokenizer(), tmp_path / "mamba")
     line = refused("fit", write(rows), "-m", folder, "-o", tmp_path / "clf", loaded=True)
     assert "found no attention heads in MambaForCausalLM" in line
+    assert "Name the projections with --attention-modules, a regular expression" in line  # an argument of the library
 
 
 def test_skip_bad_records_the_bad_rows_beside_the_output(rows, write, tmp_path, model_folder):

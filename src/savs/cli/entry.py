@@ -23,6 +23,7 @@ from savs.cli.evaluate import evaluate
 from savs.cli.extract import extract
 from savs.cli.fit import fit
 from savs.cli.predict import predict
+from savs.cli.wording import with_flags
 from savs.errors import SavsError
 
 CANNOT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -46,8 +47,14 @@ class _Program(TyperGroup):
         except (SavsError, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            note(f"error: {_message(error)}")
+            note(f"error: {with_flags(_message(error), self._flags(ctx))}")
             raise typer.Exit(CANNOT) from None
+
+    def _flags(self, ctx: Any) -> dict[str, str]:
+        """The options of the command that was run, by the names of their arguments."""
+        command: Any = self.get_command(ctx, ctx.invoked_subcommand or "")
+        options = ((parameter.name, parameter.opts[0]) for parameter in getattr(command, "params", ()))
+        return {name: option for name, option in options if option.startswith("--")}
 
 
 app = typer.Typer(
