@@ -285,3 +285,15 @@ def test_a_broken_image_is_an_error_of_the_data(backbone, tmp_path):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError, match=r"cut\.png"):
         backbone("llava").head_activations([Example("a", "x", (Media(path),))])
+
+
+@pytest.mark.parametrize("answer", ["", "  "])
+def test_an_empty_answer_has_no_likelihood(answer, backbone):
+    with pytest.raises(DataError, match=f"answer 2 of 2 is empty .'{answer}'.; every class needs a word"):
+        backbone("llama").answer_log_likelihoods([Example("a", "x")], ["Yes", answer])
+
+
+def test_an_encoder_decoder_does_not_score_answers(fresh):
+    fresh.model.config.is_encoder_decoder = True
+    with pytest.raises(BackboneError, match="llama is an encoder-decoder, whose answers are not scored by likelihood"):
+        fresh.answer_log_likelihoods([Example("a", "x")], ["Yes"])

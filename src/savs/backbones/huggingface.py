@@ -27,7 +27,7 @@ from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.quantised import how_kept
 from savs.data.example import Example
-from savs.errors import BackboneError
+from savs.errors import BackboneError, DataError
 from savs.features import FloatArray, HeadId
 
 #: Examples that are answered side by side.
@@ -214,7 +214,22 @@ class HuggingFaceBackbone:
         """Mean log-probability a token of each answer after each prompt: `[n_samples, n_answers]`.
 
         For the answers Yes and No this is VQAScore (arXiv 2404.01291).
+
+        Raises:
+            BackboneError: the model is an encoder-decoder, or an example has media that it cannot take.
+            DataError: an answer is empty, or an image or a video cannot be opened.
         """
+        if getattr(self.model.config, "is_encoder_decoder", False):
+            raise BackboneError(
+                f"{self.spec.model} is an encoder-decoder, whose answers are not scored by likelihood here; "
+                "let it write its answer instead (generate)"
+            )
+        empty = [place for place, answer in enumerate(answers) if not answer.strip()]
+        if empty:
+            raise DataError(
+                f"answer {empty[0] + 1} of {len(answers)} is empty ({answers[empty[0]]!r}); every class needs a word "
+                "of its own to be scored by likelihood"
+            )
         scores = np.empty((len(examples), len(answers)))
         done = 0
         for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):

@@ -1,0 +1,164 @@
+"""Which examples share a batch, and inputs made in a thread beside the model's."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from savs.backbones.batches import CPU_TOKENS, Speed, batches, of_equal_media, prefetched
+from savs.data.example import Example, Media
+from savs.errors import DataError
+
+
+def of_lengths(lengths):
+    """Texts that begin unlike each other, so that nothing is shared."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return [Example(f"{i}", letters[i % 26] + letters[i // 26] + "x" * length) for i, length in enumerate(lengths)]
+
+
+def made(model, examples, *, size=None, tokens=CPU_TOKENS, share=True):
+    return list(batches(examples, model._encoder, size=size, tokens=tokens, share=share))
+
+
+def tokens_of(batch):
+    return batch.inputs["input_ids"].numel()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_every_example_is_in_one_batch_and_batches_stay_within_their_tokens(kind, backbone):
+    model = backbone(kind)
+    examples = of_lengths(np.random.default_rng(0).integers(1, 120, 50))
+    for tokens in (150, 400, 2000):
+        cut = made(model, examples, tokens=tokens)
+        assert sorted(row for batch in cut for row in batch.rows) == list(range(50))
+        assert all([examples[row] for row in batch.rows] == list(batch.examples) for batch in cut)
+        assert all(tokens_of(batch) <= tokens for batch in cut if batch.tails is None)
+        widths = [batch.inputs["input_ids"].shape[1] for batch in cut]
+        assert widths == sorted(widths, reverse=True)
+    assert len(made(model, examples, tokens=150)) > len(made(model, examples, tokens=2000)) >= 2
+
+
+def test_one_example_runs_however_long_it_is(backbone):
+    cut = made(backbone("gpt2"), of_lengths([300, 10, 10, 10, 10]), tokens=50)
+    assert [len(batch.rows) for batch in cut] == [1, 1, 3]  # a batch counts on the width of the one before
+
+
+def test_sorting_wastes_little_on_padding(backbone):
+    model = backbone("gpt2")
+    examples = of_lengths(np.random.default_rng(1).integers(1, 120, 60))
+    cut = made(model, examples, tokens=800, share=False)
+    padded = sum(tokens_of(batch) for batch in cut)
+    real = sum(int(batch.inputs["attention_mask"].sum()) for batch in cut)
+    assert padded < 1.15 * real
+    unsorted = [
+        model._encoder.encode(part, [e.text for e in part]) for part in (examples[i : i + 8] for i in range(0, 60, 8))
+    ]
+    assert sum(inputs["input_ids"].numel() for inputs in unsorted) > 1.4 * real
+
+
+def test_large_images_are_not_padded_onto_small_ones(backbone, picture):
+    model = backbone("qwen2_vl")
+    sizes = [(16, 16), (64, 64)] * 6
+    examples = [Example(f"{i}", "What?", (picture(i, size),)) for i, size in enumerate(sizes)]
+    widths = [
+        {model._encoder.image_patches(example) for example in batch.examples} for batch in made(model, examples, size=6)
+    ]
+    assert [len(kinds) for kinds in widths] == [1, 1]
+
+
+def test_further_questions_about_an_image_count_by_what_is_their_own(backbone, picture):
+    model = backbone("qwen2_vl")
+    image = picture(0, (64, 64))
+    examples = [Example(f"{i}", f"Say: {'?' * (i + 1)}", (image,)) for i in range(4)]
+    width = model._encoder.encode(examples[-1:], [model._encoder.prompt(examples[-1])])["input_ids"].shape[1]
+    [shared] = made(model, examples, tokens=width + 60)
+    assert shared.tails is not None
+    assert len(made(model, examples, tokens=width + 60, share=False)) == 4
+
+
+def test_the_same_examples_form_the_same_batches(backbone, picture):
+    model = backbone("llava")
+    examples = [Example(f"{i}", "?" * (i % 5), (picture(i % 3),)) for i in range(20)]
+    rows = [batch.rows for batch in made(model, examples)]
+    assert rows == [batch.rows for batch in made(model, examples)]
+    assert np.array_equal(model.head_activations(examples), model.head_activations(examples))
+
+
+def test_batches_for_answers_hold_equally_many_media(picture):
+    examples = [Example(f"{i}", "?" * (9 - i), (picture(i),) * (i % 2)) for i in range(9)]
+    cut = list(of_equal_media(examples, 3))
+    assert sorted(row for rows, _ in cut for row in rows) == list(range(9))
+    for rows, batch in cut:
+        assert [examples[row] for row in rows] == batch
+        assert len({len(example.media) for example in batch}) == 1
+        assert len(rows) <= 3
+
+
+def test_prefetching_keeps_the_order_and_stays_one_ahead():
+    alive, most = 0, 0
+
+    def items():
+        nonlocal alive, most
+        for i in range(20):
+            alive += 1
+            most = max(most, alive)
+            yield threading.get_ident(), i
+
+    seen = []
+    for thread, i in prefetched(items()):
+        assert thread != threading.get_ident()
+        time.sleep(0.002)
+        seen.append(i)
+        alive -= 1
+    assert seen == list(range(20))
+    assert most == 2
+
+
+def test_making_and_using_overlap():
+    def items():
+        for i in range(6):
+            time.sleep(0.05)
+            yield i
+
+    start = time.perf_counter()
+    for _ in prefetched(items()):
+        time.sleep(0.05)
+    assert time.perf_counter() - start < 0.05 * 12 - 0.1  # in turns it would be twelve
+
+
+def test_an_error_in_the_thread_is_raised_where_its_item_would_have_come():
+    def items():
+        yield 1
+        yield 2
+        raise DataError("cut short", location="a.png")
+
+    seen = []
+    with pytest.raises(DataError, match=r"a\.png: cut short"):
+        for item in prefetched(items()):
+            seen.append(item)
+    assert seen == [1, 2]
+
+
+def test_leaving_early_ends_the_thread():
+    before = threading.active_count()
+    source = prefetched(iter(range(100)))
+    assert next(source) == 0
+    source.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_prefetching_changes_no_bit_and_a_broken_image_stops_either_way(
+    prefetch, backbone, picture, tmp_path, monkeypatch
+):
+    model = backbone("llava")
+    examples = [Example(f"{i}", "?" * (i % 4), (picture(i),)) for i in range(12)]
+    expected = model.head_activations(examples, batch_size=3)
+    monkeypatch.setattr(model, "speed", Speed(prefetch=prefetch))
+    assert np.array_equal(model.head_activations(examples, batch_size=3), expected)
+    broken = tmp_path / "cut.png"
+    picture(0).source.save(broken)
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"cut\.png"):
+        model.head_activations([*examples, Example("bad", "", (Media(broken),))], batch_size=3)
