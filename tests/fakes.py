@@ -6,8 +6,11 @@ Run as a program it fills a store, for tests that start, kill and race such proc
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
+from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -51,6 +54,18 @@ class FakeBackbone:
 
     def answer_log_likelihoods(self, examples, answers, *, progress=None):
         return np.zeros((len(examples), len(answers)))
+
+
+class Mortal(FakeBackbone):
+    """Tells in a folder which process runs it, and takes its time, so that one can be killed in mid-work."""
+
+    def __init__(self, folder: str, slow: float) -> None:
+        super().__init__(slow=slow)
+        self.folder = Path(folder)
+
+    def head_activations(self, examples, **options):
+        self.folder.joinpath(f"{os.getpid()}-{uuid4().hex}").write_text(examples[0].id)
+        return super().head_activations(examples, **options)
 
 
 def main(folder: str, n: str, commit_every: str, slow: str, noise: str, head_dim: str) -> None:

@@ -65,6 +65,7 @@ ORDER = [
         "card",
         "model",
         "together",
+        "engines",
         "report",
         "evaluation",
         "comparison",

@@ -1,4 +1,4 @@
-"""Measure the store on generated features and write the page: `python -m benchmarks.store [--heads 112 784]`.
+"""Measure the store on generated features and write the page: `python -m benchmarks.store [--sizes 100000x784]`.
 
 The largest of the default sizes takes 20 GB of disk, in a folder that is removed afterwards.
 """
@@ -27,49 +27,51 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 def main() -> None:
     """Measure and write `docs/results/store.json` and `store.md`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=100_000)
-    parser.add_argument("--heads", type=int, nargs="+", default=[112, 784])
+    parser.add_argument("--sizes", type=_size, nargs="+", default=[(100_000, 112), (100_000, 784)],
+                        metavar="EXAMPLESxHEADS", help=f"heads in multiples of {HEADS_A_LAYER}")  # fmt: skip
     parser.add_argument("--head-dim", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="where to put the features for a while")
     arguments = parser.parse_args()
-    if any(heads % HEADS_A_LAYER for heads in arguments.heads):
-        parser.error(f"--heads: expected multiples of {HEADS_A_LAYER}, the heads of a layer")
-    command = (
-        f"python -m benchmarks.store --examples {arguments.examples} --heads {' '.join(map(str, arguments.heads))} "
-        f"--head-dim {arguments.head_dim} --seed {arguments.seed}"
-    )
+    sizes = " ".join(f"{examples}x{heads}" for examples, heads in arguments.sizes)
+    command = f"python -m benchmarks.store --sizes {sizes} --head-dim {arguments.head_dim} --seed {arguments.seed}"
     result: dict[str, Any] = {
         "command": command,
         "date": str(date.today()),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {platform.system()}",
         "versions": {"savs": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "examples": arguments.examples,
         "head_dim": arguments.head_dim,
         "sizes": [],
     }
-    for heads in arguments.heads:
-        result["sizes"].append(_measure(heads, arguments))
+    for examples, heads in arguments.sizes:
+        result["sizes"].append(_measure(examples, heads, arguments))
         (RESULTS / "store.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "store.md").write_text(render(result), encoding="utf-8")
 
 
-def _measure(heads: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Everything, on one store of so many heads."""
+def _size(text: str) -> tuple[int, int]:
+    examples, _, heads = text.partition("x")
+    if int(heads) % HEADS_A_LAYER:
+        raise argparse.ArgumentTypeError(f"{heads} heads; expected a multiple of {HEADS_A_LAYER}")
+    return int(examples), int(heads)
+
+
+def _measure(examples: int, heads: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything, on one store of so many examples and heads."""
     folder = Path(tempfile.mkdtemp(prefix="savs-store-", dir=arguments.folder))
     try:
         made = generate(
             folder / "store",
-            examples=arguments.examples,
+            examples=examples,
             heads=heads,
             head_dim=arguments.head_dim,
             seed=arguments.seed,
         )
-        print(heads, "write", made, flush=True)
-        size: dict[str, Any] = {"heads": heads, "write": made}
+        print(examples, heads, "write", made, flush=True)
+        size: dict[str, Any] = {"examples": examples, "heads": heads, "write": made}
         for step in ("read", "predict", "verify", "fit"):
-            size[step] = in_a_process(step, folder / "store", arguments.examples)
-            print(heads, step, size[step], flush=True)
+            size[step] = in_a_process(step, folder / "store", examples)
+            print(examples, heads, step, size[step], flush=True)
         return size
     finally:
         shutil.rmtree(folder)

@@ -288,13 +288,15 @@ class SAVModel:
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as temporary:
             # Where the backbone lies on this machine is nobody else's concern.
-            shared = SAVModel(**{**self._parts(), "spec": replace(self.spec, location="")})
+            shared = self.without_backbone()
+            shared.spec = replace(self.spec, location="")
             folder = shared.save_pretrained(Path(temporary) / "classifier")
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add SAVs classifier"))
 
-    def _parts(self) -> dict[str, Any]:
+    def without_backbone(self) -> SAVModel:
+        """The same classifier with its backbone not loaded, to be sent elsewhere."""
         names = ("spec", "task", "classifier", "layout", "head_scores", "selected_heads", "summary", "shot_keys")
-        return {name: getattr(self, name) for name in names}
+        return SAVModel(**{name: getattr(self, name) for name in names})
 
     def _card(self) -> str:
         score = dict(zip(self.layout.heads, self.head_scores.tolist(), strict=True))

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from savs.cli import options as opt
-from savs.cli.console import note, show, working, write_json
+from savs.cli.console import note, show, waiting, working, write_json
 from savs.cli.files import bad_rows_path, check_output, record_bad_rows
 from savs.cli.reading import read
 from savs.cli.stores import facts_of_store, loader, open_stored, store_to_json
+from savs.engines.workers import Workers
+
+if TYPE_CHECKING:
+    from savs.backbones.base import Backbone
+    from savs.data.example import Example
+    from savs.store import ActivationStore
+    from savs.store.manifest import StoreDtype
 
 
 def extract(
@@ -40,6 +48,9 @@ def extract(
     max_pixels: opt.MaxPixels = None,
     video_frames: opt.VideoFrames = None,
     attention_modules: opt.AttentionModules = None,
+    engine: opt.Engine = "local",
+    workers: opt.WorkerCount = 2,
+    gpus_per_worker: opt.GpusPerWorker = 0.0,
     as_json: opt.AsJson = False,
 ) -> None:  # fmt: skip
     """Run the model once over a data set and store what every head puts out.
@@ -47,7 +58,6 @@ def extract(
     The same command goes on where it was stopped. Fit, evaluate and predict with --store then run no model.
     """
     from savs.data.readers import detect_task
-    from savs.extraction import fill
 
     if skip_bad:
         check_output(bad_rows_path(output), overwrite=True)
@@ -57,26 +67,63 @@ def extract(
     ))  # fmt: skip
     asked = detect_task(data, task)
     examples, bad = read(data, task=asked, image_root=image_root, skip_bad=skip_bad, require_labels=False)
-    stored = open_stored(output, load, examples, dtype=store_dtype)
     start = time.perf_counter()
-    ran = 0
-    if stored.loaded:
-        with working(f"reading the heads of {stored.spec.model}") as progress:
-            ran = fill(
-                stored.store,
-                stored.backbone,
-                examples,
-                batch_size=batch_size,
-                commit_every=commit_every,
-                progress=progress,
-            )
+    if engine == "ray":
+        store, ran = _by_a_pool(
+            output, load, examples, Workers(workers, gpus_per_worker),
+            dtype=store_dtype, batch_size=batch_size, commit_every=commit_every,
+        )  # fmt: skip
+    else:
+        store, ran = _here(output, load, examples, dtype=store_dtype, batch_size=batch_size, commit_every=commit_every)
     seconds = time.perf_counter() - start
     if skip_bad:
         record_bad_rows(bad, output)
     if as_json:
-        write_json({**store_to_json(stored.store), "ran": ran, "seconds": seconds, "skipped": len(bad)})
+        write_json({**store_to_json(store), "ran": ran, "seconds": seconds, "skipped": len(bad)})
     else:
         from savs.cli.tables import facts
 
-        show(facts({**facts_of_store(stored.store), "next": f"savs fit {data} --store {output} -o clf/"}))
+        show(facts({**facts_of_store(store), "next": f"savs fit {data} --store {output} -o clf/"}))
         note(f"{ran} examples run" + (f" in {seconds:.1f} s, {ran / seconds:.1f} a second" if ran else ""))
+
+
+def _here(
+    folder: Path,
+    load: Callable[[], Backbone],
+    examples: Sequence[Example],
+    *,
+    dtype: StoreDtype | None,
+    **options: Any,
+) -> tuple[ActivationStore, int]:
+    """Fill the store in this process; with the number of examples that were run."""
+    from savs.extraction import fill
+
+    stored = open_stored(folder, load, examples, dtype=dtype)
+    if not stored.loaded:
+        return stored.store, 0
+    with working(f"reading the heads of {stored.spec.model}") as progress:
+        return stored.store, fill(stored.store, stored.backbone, examples, progress=progress, **options)
+
+
+def _by_a_pool(
+    folder: Path,
+    load: Callable[[], Backbone],
+    examples: Sequence[Example],
+    workers: Workers,
+    *,
+    dtype: StoreDtype | None,
+    **options: Any,
+) -> tuple[ActivationStore, int]:
+    """Fill the store by workers; the model is loaded there alone."""
+    from savs.engines import ray_data
+    from savs.store import ActivationStore, check_vacant, is_store
+
+    if is_store(folder):
+        store = ActivationStore.open(folder, dtype=dtype)
+    else:
+        check_vacant(folder)
+        with waiting("asking a worker for the model's heads"):
+            spec, layout = ray_data.describe(load, workers)
+        store = ActivationStore.create(folder, spec=spec, layout=layout, dtype=dtype)
+    with working(f"reading the heads of {store.spec.model} by {workers.count} workers") as progress:
+        return store, ray_data.fill(store, load, examples, workers=workers, progress=progress, **options)

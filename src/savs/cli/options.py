@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-DATA, MODEL, OUTPUT, RULE = "Data", "Model", "Output", "Rule"
+DATA, MODEL, OUTPUT, RULE, SCALE = "Data", "Model", "Output", "Rule", "Scale"
 
 Classifier = Annotated[str, typer.Argument(help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)]
 Classifiers = Annotated[
@@ -88,6 +88,18 @@ FailOnLeak = Annotated[
     bool,
     typer.Option("--fail-on-leak", help="Exit with 1 when a test example is among the shots.", rich_help_panel=DATA),
 ]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Who does the work: this process, or a pool of workers through Ray Data.", rich_help_panel=SCALE),
+]
+WorkerCount = Annotated[
+    int, typer.Option("--workers", min=1, help="Workers of a pool, each with a backbone.", rich_help_panel=SCALE,
+                      metavar="N")
+]  # fmt: skip
+GpusPerWorker = Annotated[
+    float, typer.Option(min=0, help="GPUs of each worker; a share where several fit on one.", rich_help_panel=SCALE,
+                        metavar="G")
+]  # fmt: skip
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, working
 from savs.cli.files import bad_rows_path, check_output, json_lines, record_bad_rows
+from savs.cli.parquet import parquet_rows
 from savs.cli.reading import attach_backbone, open_classifier, read
+from savs.engines.workers import Workers
+
+if TYPE_CHECKING:
+    from savs.data.example import Example
+    from savs.model import SAVModel
+    from savs.prediction import Prediction
 
 #: Examples that are sorted by length and asked at a time; their answers are written before the next are begun. Few at
 #: first, so that lines come soon; then more, so that batches are full. Where their size is given, so many batches.
@@ -23,7 +31,8 @@ def predict(
     data: opt.Source,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File for the JSON lines.", show_default="stdout", metavar="FILE",
+        typer.Option("--output", "-o", help="File for the JSON lines; a table if its name ends in .parquet.",
+                     show_default="stdout", metavar="FILE",
                      rich_help_panel=opt.OUTPUT),
     ] = None,
     store: opt.Store = None,
@@ -32,6 +41,9 @@ def predict(
     batch_size: opt.BatchSize = None,
     image_root: opt.ImageRoot = None,
     skip_bad: opt.SkipBad = False,
+    engine: opt.Engine = "local",
+    workers: opt.WorkerCount = 2,
+    gpus_per_worker: opt.GpusPerWorker = 0.0,
     overwrite: opt.Overwrite = False,
 ) -> None:  # fmt: skip
     """Classify new examples: one JSON line each, with id, label, probabilities and votes.
@@ -42,7 +54,7 @@ def predict(
     Lines come as the work proceeds. The probabilities are shares of the heads' votes and are not calibrated.
     """
     from savs.extraction import COMMIT_EVERY
-    from savs.together import check_together, predict_many
+    from savs.together import check_together
 
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
@@ -51,21 +63,52 @@ def predict(
     check_together(models)
     fitted = models[0]
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=False)
-    backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
+    if engine == "ray":
+        answers = _by_a_pool(models, examples, model, Workers(workers, gpus_per_worker), batch_size)
+        who = f"asking {fitted.spec.model} by {workers} workers"
+    else:
+        backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
+        answers = _here(models, examples, COMMIT_EVERY if store else None, batch_size)
+        who = f"asking {backbone.spec.model}"
 
     # Lines on the terminal are progress enough, and a bar among them would tear them apart.
     silent = output is None and sys.stdout.isatty()
-    with json_lines(output) as write, working(f"asking {backbone.spec.model}", silent=silent) as progress:
-        start, step = 0, COMMIT_EVERY if store else _BATCHES * batch_size if batch_size else _FIRST
-        while start < len(examples):
-            part = examples[start : start + step]
-            for row in zip(*predict_many(models, part, batch_size=batch_size), strict=True):
+    lines = json_lines(output) if output is None or output.suffix != ".parquet" else parquet_rows(output)
+    with lines as write, working(who, silent=silent) as progress:
+        done = 0
+        for part in answers:
+            for row in zip(*part, strict=True):
                 for name, prediction in zip(classifiers, row, strict=True):
                     named = {"classifier": name} if len(models) > 1 else {}
                     write(named | prediction.to_json())
-            start, step = start + len(part), max(step, min(2 * step, _MOST))
-            progress(start, len(examples))
+            done += len(part[0])
+            progress(done, len(examples))
     if skip_bad:
         record_bad_rows(bad, output)
     if output is not None:
         note(f"{len(examples) * len(models)} predictions in {output}")
+
+
+def _here(
+    models: Sequence[SAVModel], examples: Sequence[Example], at_a_time: int | None, batch_size: int | None
+) -> Iterator[list[list[Prediction]]]:
+    """What each classifier says, some examples at a time."""
+    from savs.together import predict_many
+
+    start, step = 0, at_a_time or (_BATCHES * batch_size if batch_size else _FIRST)
+    while start < len(examples):
+        yield predict_many(models, examples[start : start + step], batch_size=batch_size)
+        start, step = start + step, max(step, min(2 * step, _MOST))
+
+
+def _by_a_pool(
+    models: Sequence[SAVModel],
+    examples: Sequence[Example],
+    location: str | None,
+    workers: Workers,
+    batch_size: int | None,
+) -> Iterator[list[list[Prediction]]]:
+    """The same, by workers."""
+    from savs.engines.ray_data import predict
+
+    return predict(models, examples, location=location, workers=workers, batch_size=batch_size)

@@ -1,0 +1,1 @@
+"""The same extraction and prediction on many machines."""

@@ -1,0 +1,240 @@
+"""Extraction and prediction by a pool of workers, on one machine or a cluster, through Ray Data.
+
+The engine knows pieces of work and who does them. That nothing is lost or doubled is the store's doing: a piece is
+planned before it is sent out, and what a worker has committed is there whatever becomes of the worker, so that the
+engine may repeat a piece as often as it likes. Needs Ray (`pip install "savs[ray]"`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from savs.backbones.base import Backbone, BackboneSpec, Progress
+from savs.data.example import Example
+from savs.data.keys import example_keys
+from savs.engines.workers import Workers
+from savs.errors import BackboneError, SavsError
+from savs.extraction import COMMIT_EVERY, plan
+from savs.features import HeadLayout
+from savs.model import SAVModel
+from savs.prediction import Prediction
+from savs.store import ActivationStore
+from savs.together import check_together, predict_many
+
+Piece = Sequence[Example]
+#: Made once in each worker; called with each piece that the worker is sent.
+Task = Callable[[Piece], Any]
+
+
+def describe(load: Callable[[], Backbone], workers: Workers) -> tuple[BackboneSpec, HeadLayout]:
+    """What a backbone is, told by a worker: the machine that plans the work need not hold the model.
+
+    Raises:
+        BackboneError: it cannot be loaded, or Ray is not installed.
+    """
+
+    def make() -> Task:
+        backbone = load()
+        return lambda _: (backbone.spec, backbone.layout)
+
+    with _running(workers):
+        [(spec, layout)] = _results(make, [()], Workers(1, workers.gpus, workers.cpus))
+    return spec, layout
+
+
+def fill(
+    store: ActivationStore,
+    load: Callable[[], Backbone],
+    examples: Sequence[Example],
+    *,
+    workers: Workers,
+    batch_size: int | None = None,
+    commit_every: int = COMMIT_EVERY,
+    progress: Progress | None = None,
+) -> int:
+    """`extraction.fill` by many workers: the same pieces, the same batches, the same files in the store.
+
+    Args:
+        store: in a folder that every worker sees under the same path, as it sees the media.
+        load: opens the backbone; called once in each worker.
+        examples: the inputs.
+        workers: who does it.
+        batch_size: examples in one forward pass.
+        commit_every: examples of one piece, which are committed together.
+        progress: called with (examples that are in the store, examples in all).
+
+    Returns:
+        How many examples were run, pieces that were run twice counted once.
+
+    Raises:
+        DataError: media cannot be opened.
+        BackboneError: the model cannot take an example, or Ray is not installed.
+        SpecMismatchError: the workers' backbone is not the store's.
+        StoreError: the store cannot be written; what was committed is safe.
+    """
+    keys = example_keys(examples)
+    done = len(examples) - len(store.missing(keys))
+    pieces = [[examples[row] for row in rows] for rows in plan(store, keys, commit_every)]
+    folder = store.folder.absolute()
+
+    def make() -> Task:
+        backbone = load()
+        shared = ActivationStore.open(folder)
+        shared.check(backbone.spec, backbone.layout)
+
+        def commit(piece: Piece) -> int:
+            names = example_keys(piece)
+            # Another worker may have committed it and died before it could say so.
+            if shared.missing(names):
+                z = backbone.head_activations(piece, batch_size=batch_size)
+                shared.append(z, names, [example.id for example in piece])
+            return len(piece)
+
+        return commit
+
+    ran = 0
+    with _running(workers):
+        for count in _results(make, pieces, workers):
+            ran += count
+            if progress is not None:
+                progress(done + ran, len(examples))
+    return ran
+
+
+def predict(
+    models: Sequence[SAVModel],
+    examples: Sequence[Example],
+    *,
+    location: str | None = None,
+    workers: Workers,
+    batch_size: int | None = None,
+    piece: int = COMMIT_EVERY,
+) -> Iterator[list[list[Prediction]]]:
+    """`together.predict_many` by many workers, piece by piece, in the order of the examples.
+
+    Args:
+        models: classifiers on one backbone, which each worker loads.
+        examples: the inputs, media in files that every worker sees under the same path.
+        location: where the backbone is, if not where it was at fit time.
+        workers: who does it.
+        batch_size: examples in one forward pass.
+        piece: examples that a worker is sent at a time.
+
+    Returns:
+        For each piece, one list of predictions a classifier.
+
+    Raises:
+        DataError: media cannot be opened.
+        BackboneError: the backbone cannot be loaded or cannot take an example, or Ray is not installed.
+        SpecMismatchError: the backbone is not the one that the classifiers were fitted on, or they do not share one.
+    """
+    check_together(models)
+    bare = [model.without_backbone() for model in models]
+
+    def make() -> Task:
+        bare[0].load_backbone(location)
+        return lambda some: predict_many(bare, some, batch_size=batch_size)
+
+    pieces = [examples[start : start + piece] for start in range(0, len(examples), piece)]
+    with _running(workers):
+        yield from _results(make, pieces, workers)
+
+
+def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers) -> Iterator[Any]:
+    """What the task gives for each piece, in the order of the pieces."""
+    if not pieces:
+        return
+    import ray.data
+    from ray import cloudpickle
+    from ray.exceptions import RayError
+
+    pickler: Any = cloudpickle  # untyped
+    packed = pickler.dumps(make)
+
+    class Worker:
+        def __init__(self) -> None:
+            self.task = pickler.loads(packed)()
+
+        def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+            return {"result": pickle.dumps(self.task(pickle.loads(row["piece"])))}
+
+    rows = ray.data.from_items(
+        [{"piece": pickle.dumps([_located(one) for one in piece])} for piece in pieces],
+        override_num_blocks=len(pieces),
+    )
+    worker: Any = Worker  # Ray calls an instance of it, which its own types do not say
+    done = rows.map(
+        worker,
+        compute=ray.data.ActorPoolStrategy(size=min(workers.count, len(pieces))),
+        num_gpus=workers.gpus,
+        num_cpus=workers.cpus,
+    )
+    try:
+        for row in done.iter_rows():
+            yield pickle.loads(row["result"])
+    except RayError as error:
+        raise _reason(error) from error
+
+
+def _located(example: Example) -> Example:
+    """The example with paths that do not depend on the folder a worker is started in."""
+    return replace(
+        example,
+        media=tuple(
+            replace(media, source=media.source.absolute()) if isinstance(media.source, Path) else media
+            for media in example.media
+        ),
+    )
+
+
+@contextmanager
+def _running(workers: Workers) -> Iterator[None]:
+    """Ray, as it runs already or as `RAY_ADDRESS` says; else started on this machine alone, and stopped afterwards."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise BackboneError('the engine ray needs Ray; run pip install "savs[ray]"') from error
+    if workers.count < 1:
+        raise BackboneError(f"{workers.count} workers were asked for; expected at least one")
+    own = not ray.is_initialized()
+    if own and "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    elif own:
+        # One CPU more than the workers hold, for Ray Data's own tasks; work on few cores takes turns.
+        cpus = max(os.cpu_count() or 1, int(workers.count * workers.cpus) + 1)
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    try:
+        resources: Any = ray.cluster_resources  # untyped
+        gpus = resources().get("GPU", 0)
+        if own and "RAY_ADDRESS" not in os.environ and workers.count * workers.gpus > gpus:
+            raise BackboneError(
+                f"{workers.count} workers with {workers.gpus:g} GPUs each were asked for, and this machine has "
+                f"{gpus:g}; ask for fewer, or name a cluster in RAY_ADDRESS"
+            )
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+        yield
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _reason(error: BaseException) -> Exception:
+    """What a worker raised, where it is an error that a user can mend."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for inner in (seen, getattr(seen, "cause", None)):
+            if isinstance(inner, SavsError):
+                return inner
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return BackboneError(f"the workers failed: {str(error).strip().splitlines()[-1]}")

@@ -1,0 +1,155 @@
+"""Ray Data as the engine: two workers, one killed, and the store is to the last bit what one process makes."""
+
+import dataclasses
+import functools
+import logging
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fakes
+from savs.data.example import Example, Media
+from savs.data.keys import example_keys
+from savs.errors import BackboneError, DataError, SpecMismatchError
+from savs.extraction import fill
+from savs.store import ActivationStore
+
+ray = pytest.importorskip("ray", reason="the engine ray needs Ray: pip install 'savs[ray]'")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """One Ray for all tests, with two CPUs; workers know the test modules by their content."""
+    import ray
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(fakes)
+    # For machines with much else to do.
+    os.environ.update(RAY_raylet_start_wait_time_s="300", RAY_worker_niceness="0")
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+    cloudpickle.unregister_pickle_by_value(fakes)
+
+
+def workers(count=2):
+    from savs.engines.ray_data import Workers
+
+    return Workers(count)
+
+
+def shards(store):
+    return {path.name: path.read_bytes() for path in store.shards}
+
+
+def new_store(folder, backbone):
+    return ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout)
+
+
+def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
+    """It is killed with a piece begun and another one committed."""
+    from savs.engines import ray_data
+
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    examples = fakes.examples(48)
+    alone, pooled = (new_store(tmp_path / name, fakes.FakeBackbone()) for name in ("alone", "pooled"))
+    fill(alone, fakes.FakeBackbone(), examples, commit_every=4)
+    victims = []
+
+    def kill():
+        while not victims:
+            time.sleep(0.05)
+            processes = [path.name.partition("-")[0] for path in sorted(begun.iterdir(), key=os.path.getmtime)]
+            again = [process for process in processes if processes.count(process) > 1]
+            if again:
+                victims.append(int(again[-1]))
+                os.kill(victims[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    told = []
+    ran = ray_data.fill(
+        pooled,
+        functools.partial(fakes.Mortal, str(begun), 0.5),
+        examples,
+        workers=workers(),
+        commit_every=4,
+        progress=lambda *done: told.append(done),
+    )
+    killer.join(timeout=1)
+    assert victims and ran == 48 and told[-1] == (48, 48)
+    processes = {path.name.partition("-")[0] for path in begun.iterdir()}
+    assert str(victims[0]) in processes and len(processes) == 3  # two, and the one that took the dead one's place
+    assert len(list(begun.iterdir())) > 12  # a piece was begun again
+    assert shards(pooled) == shards(alone)
+    assert not list(pooled.folder.rglob("*.tmp")) or pooled.append(np.zeros((1, 6, 4), np.float32), ["f" * 32]) == 1
+
+
+def test_a_real_model_gives_the_bits_of_a_single_process(tmp_path, model_folder, pictures):
+    from savs.backbones.huggingface import load_backbone
+    from savs.engines import ray_data
+
+    for i, picture in enumerate(pictures(12)):
+        picture.source.save(tmp_path / f"{i}.png")
+    examples = [Example(str(i), f"What is it{'?' * (i % 4)}", (Media(tmp_path / f"{i}.png"),)) for i in range(12)]
+    load = functools.partial(load_backbone, model_folder("llava"), dtype="float32", device="cpu")
+    spec, layout = ray_data.describe(load, workers())
+    backbone = load()
+    assert (spec, layout) == (backbone.spec, backbone.layout)
+    alone, pooled = (new_store(tmp_path / name, backbone) for name in ("alone", "pooled"))
+    fill(alone, backbone, examples, batch_size=2, commit_every=3)
+    assert ray_data.fill(pooled, load, examples, workers=workers(), batch_size=2, commit_every=3) == 12
+    assert shards(pooled) == shards(alone)
+    assert ray_data.fill(pooled, load, examples, workers=workers()) == 0  # nothing is left, and nothing is started
+
+
+def test_what_a_worker_finds_wrong_is_told_as_if_it_had_been_found_here(tmp_path):
+    from savs.engines import ray_data
+
+    backbone = fakes.FakeBackbone()
+    store = new_store(tmp_path / "store", backbone)
+    other = dataclasses.replace(fakes.SPEC, revision="r2")
+    with pytest.raises(SpecMismatchError, match="differs in revision"):
+        ray_data.fill(store, functools.partial(fakes.FakeBackbone, spec=other), fakes.examples(4), workers=workers(1))
+
+    def broken():
+        raise BackboneError("the model is nowhere")
+
+    with pytest.raises(BackboneError, match="the model is nowhere"):
+        ray_data.describe(broken, workers(1))
+    assert len(store) == 0
+    with pytest.raises(DataError, match="there is no file"):
+        ray_data.fill(
+            store, fakes.FakeBackbone, [Example("a", "x", (Media(tmp_path / "gone.png"),))], workers=workers()
+        )
+    with pytest.raises(BackboneError, match="0 workers were asked for"):
+        ray_data.fill(store, fakes.FakeBackbone, fakes.examples(4), workers=workers(0))
+
+
+def test_predictions_come_in_order_and_equal_those_of_one_process(tmp_path, model_folder, backbone):
+    from savs.classify import SAVClassifier
+    from savs.engines import ray_data
+    from savs.model import SAVModel
+
+    examples = [Example(f"e{i}", f"What is {'ab'[i % 2]} {i}?", label="xy"[i % 2]) for i in range(20)]
+    model = SAVModel.fit(backbone("llama"), examples)
+    other = SAVModel.fit(backbone("llama"), examples, classifier=SAVClassifier(k=2))
+    got = list(ray_data.predict([model, other], examples, workers=workers(), batch_size=4, piece=4))
+    parts = [examples[start : start + 4] for start in range(0, 20, 4)]
+    assert got == [[one.predict(part, batch_size=4) for one in (model, other)] for part in parts]
+
+
+def test_the_store_of_a_pool_answers_by_content(tmp_path):
+    from savs.engines import ray_data
+
+    store = new_store(tmp_path / "store", fakes.FakeBackbone())
+    examples = [*fakes.examples(6), *(dataclasses.replace(e, id=f"again {e.id}") for e in fakes.examples(6))]
+    assert ray_data.fill(store, fakes.FakeBackbone, examples, workers=workers(), commit_every=2) == 6
+    assert sorted(store.keys) == sorted(set(example_keys(examples)))
