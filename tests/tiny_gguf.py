@@ -25,8 +25,8 @@ _NAMES = {
 }
 
 
-def write_gguf(folder: Path, path: Path, *, architecture: str = "llama") -> Path:
-    """The Llama of `folder` in the file `path`, in float32."""
+def write_gguf(folder: Path, path: Path, *, architecture: str = "llama", kind: str = "F32") -> Path:
+    """The Llama of `folder` in the file `path`, its matrices kept as `kind` (`F32`, `Q8_0`, `Q4_0`)."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = model.config
@@ -60,7 +60,9 @@ def write_gguf(folder: Path, path: Path, *, architecture: str = "llama") -> Path
         array = _interleaved(weight.float().numpy(), next((n for key, n in heads.items() if key in name), 0))
         for theirs, ours in _NAMES.items():
             name = name.replace(theirs, ours)
-        writer.add_tensor(name, np.ascontiguousarray(array))
+        array = np.ascontiguousarray(array)
+        kept = gguf.GGMLQuantizationType[kind if array.ndim == 2 and array.shape[1] % 32 == 0 else "F32"]
+        writer.add_tensor(name, gguf.quants.quantize(array, kept), raw_dtype=kept)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -6,9 +6,10 @@ import json
 import pytest
 import torch
 
-from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
 from savs.doctor import measure_drift
 from savs.errors import BackboneError
+from tiny_gguf import write_gguf
 
 
 def noisy(backbone, size):
@@ -40,6 +41,17 @@ def test_drift_grows_with_the_noise(backbone):
     assert little.votes_changed < 0.1 < much.votes_changed
     assert not much.small
     assert json.loads(json.dumps(much.to_json()))["small"] is False
+
+
+def test_fewer_bits_drift_further(backbone, model_folder, tmp_path):
+    """The use that it is for: a quantised model against what it was made from."""
+    original = backbone("llama")
+    errors = {}
+    for kind in ("F32", "Q8_0", "Q4_0"):
+        file = write_gguf(model_folder("llama"), tmp_path / f"{kind}.gguf", kind=kind)
+        drift = measure_drift(load_backbone(file, dtype="float32", device="cpu"), original, images=False)
+        errors[kind] = max(drift.layers.values())
+    assert errors["F32"] < 1e-5 < errors["Q8_0"] < 0.05 < errors["Q4_0"] < 1
 
 
 def test_models_with_other_heads_are_refused(backbone):
