@@ -32,6 +32,9 @@ def test_pets_from_the_hub(snapshot, root, picture):
         assert example.text == f"What type of animal is in the image?\n{options}\nAnswer with the class name."
     assert load_benchmark("pets", root) == loaded
     assert load_benchmark("pets", root, seed=1) != loaded
+    few = load_benchmark("pets", root, most_train=1)
+    assert few.test == loaded.test
+    assert sorted(str(example.label) for example in few.train) == list(loaded.classes)
 
 
 def test_pets_as_its_owners_pack_it(root, draw):

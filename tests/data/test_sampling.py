@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from savs.data.example import Example, Media
 from savs.data.readers import read_examples
-from savs.data.sampling import Leak, check_leaks, sample_shots, split, unknown_labels
+from savs.data.sampling import Leak, check_leaks, sample_shots, split, thin, unknown_labels
 from savs.errors import DataError
 
 
@@ -113,6 +113,18 @@ def test_split_never_tears_a_group(n_groups, fraction, seed):
     assert {e.group for e in first}.isdisjoint(e.group for e in second)
     assert first
     assert second
+
+
+def test_thinning_keeps_so_many_of_each_class_and_split_in_their_order_whatever_it_was():
+    examples = made({"a": 30, "b": 3}) + [Example(f"s{i}", f"s {i}", label="a", split="hard") for i in range(9)]
+    kept = thin(examples, 5, seed=0)
+    assert [sum(e.label == label and e.split == split for e in kept) for label, split in
+            (("a", None), ("b", None), ("a", "hard"))] == [5, 3, 5]  # fmt: skip
+    assert kept == [e for e in examples if e in kept]
+    assert {e.id for e in thin(examples[::-1], 5, seed=0)} == {e.id for e in kept}
+    assert thin(examples, 5, seed=1) != kept
+    with pytest.raises(ValueError, match="at least 1 example a class, got 0"):
+        thin(examples, 0, seed=0)
 
 
 def test_split_takes_fractions_only():

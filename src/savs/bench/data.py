@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from savs.bench.columns import Column
@@ -60,6 +61,10 @@ class ColumnData:
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any example. Files are known by name and size."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         lines = (_identity(example) for example in (*self.pool, *self.test))
         return hashlib.sha256("\n".join([str(len(self.pool)), *lines]).encode()).hexdigest()[:16]
 

@@ -18,7 +18,7 @@ from savs.data.example import Example
 from savs.data.formats import BadRow, Row, file_rows, folder_rows
 from savs.data.hub import HubName, hub_rows
 from savs.data.readers import read_rows, with_unique_ids
-from savs.data.sampling import Leak, check_leaks, split
+from savs.data.sampling import Leak, check_leaks, split, thin
 from savs.data.tasks import Task, load_task
 from savs.errors import DataError
 
@@ -65,7 +65,9 @@ class Benchmark:
             yield part, replace(self, train=train, test=test, parts=())
 
 
-def load_benchmark(column: str, data_root: str | Path | None = None, *, seed: int = 0) -> Benchmark:
+def load_benchmark(
+    column: str, data_root: str | Path | None = None, *, seed: int = 0, most_train: int | None = None
+) -> Benchmark:
     """Read the benchmark that fills a column of the paper's table 1.
 
     Args:
@@ -73,6 +75,8 @@ def load_benchmark(column: str, data_root: str | Path | None = None, *, seed: in
         data_root: the folder with one folder a benchmark; without it, the data are read from the Hub.
         seed: of the options of multiple-choice questions, and of the part that shots are drawn from where a benchmark
             has no training rows. Draws of shots have seeds of their own.
+        most_train: where set, at most so many training examples of each class and split are kept, drawn by seed:
+            enough to draw shots from, where the whole training set would cost a day of forward passes.
 
     Returns:
         Examples whose media have all been opened once.
@@ -85,6 +89,8 @@ def load_benchmark(column: str, data_root: str | Path | None = None, *, seed: in
     source, folder = _available(spec, data_root)
     task = load_task(spec.task)
     train, test = _read(spec, source, folder, task, seed)
+    if most_train is not None:
+        train = thin(train, most_train, seed)
     if spec.ways is not None:
         classes = task.labels or {str(example.label) for example in (*train, *test)}
         train, test = (offer(part, spec.ways, classes=classes, seed=seed) for part in (train, test))

@@ -76,6 +76,25 @@ def split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list
     return [e for e in examples if id(e) in first], [e for e in examples if id(e) not in first]
 
 
+def thin(examples: Sequence[Example], most: int, seed: int) -> list[Example]:
+    """At most so many examples of every class of every split, drawn by seed, in the order they came in.
+
+    Raises:
+        ValueError: `most` is below one.
+    """
+    if most < 1:
+        raise ValueError(f"most must be at least 1 example a class, got {most}")
+    classes: dict[tuple[str | None, str | None], list[Example]] = defaultdict(list)
+    for example in examples:
+        classes[example.split, example.label].append(example)
+    kept = {
+        id(example)
+        for members in classes.values()
+        for example in sorted(members, key=lambda member: _draw(member, seed))[:most]
+    }
+    return [example for example in examples if id(example) in kept]
+
+
 @dataclass(frozen=True)
 class Leak:
     """Something that stands both among the examples to fit on and among those to judge by.
