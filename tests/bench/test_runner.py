@@ -9,6 +9,7 @@ from savs.baselines.registry import Resources
 from savs.bench.rows import row, settings_of
 from savs.bench.runner import Bench, Setting, among_choices
 from savs.data.example import Example
+from savs.data.sampling import sample_shots
 from savs.errors import DataError
 from savs.features import HeadId
 from savs.prediction import Prediction
@@ -26,7 +27,11 @@ def test_every_row_has_its_draws_and_answers_every_test_example(bench, small):
     assert [cell.key.seed for cell in found["sav"].cells] == [0, 1, 2]
     assert found["zero-shot-free"].cells[0].key.seed is None
     assert found["sav"].cells[0].forwards == 0
-    assert found["sav"].cells[0].reading["forwards"] >= len(data.pool) + len(data.test)
+    drawn = {e.id for seed in range(3) for e in sample_shots(data.pool, 4, seed)[0]}
+    assert len(drawn) < len(data.pool), "what no draw takes is not read"
+    assert (
+        0 <= found["sav"].cells[0].reading["forwards"] - len(drawn) - len(data.test) <= 3
+    )  # a few, to try the padding
     assert found["zero-shot-free"].cells[0].reading is None
 
 
@@ -110,6 +115,18 @@ def test_heads_of_another_column_are_used_and_make_another_cell(bench, small):
     mine, theirs = found["sav"].cells[0], found["transferred-heads"].cells[0]
     assert theirs.key.settings["elsewhere_task"][0] == "vlguard"
     assert mine.key.digest() != theirs.key.digest()
+
+
+def test_a_scarce_class_of_one_subtask_does_not_thin_the_others(bench, small):
+    data = small("blink", shots=4, test=12)
+    scarce = [e for e in data.pool if e.split == "shape" and e.label == "yes"][1:]
+    thinned = replace(data, pool=tuple(e for e in data.pool if e not in scarce))
+    found = bench.fill(thinned, [row("sav"), row("sav-loo")])
+    whole = bench.fill(data, [row("sav")])
+    assert found["sav"].cells[0].key.shots == 4
+    same = {a.id: a.label for a in found["sav"].cells[0].answers if not a.id.startswith("shape")}
+    assert same == {a.id: a.label for a in whole["sav"].cells[0].answers if a.id in same}
+    assert "single shot" in found["sav-loo"].why
 
 
 def test_fewer_shots_where_a_class_has_fewer(backbone, small, bench):

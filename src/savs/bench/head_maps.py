@@ -59,12 +59,12 @@ class HeadMap:
 
 def head_maps(bench: Bench, data: ColumnData) -> list[HeadMap]:
     """The heads of every subtask of a column."""
-    features, _ = bench.features(data)
+    features, _ = bench.features(data, bench.setting.shots)
     row = {example_id: i for i, example_id in enumerate(features.ids)}
     maps = []
     for part in data.parts:
         of_part = data.of_part(part)
-        shots, _ = sample_shots(of_part.pool, bench.shots(data), bench.setting.seed)
+        shots, _ = sample_shots(of_part.pool, bench.shots(of_part), bench.setting.seed)
         labels = np.array([str(example.label) for example in shots])
         fitted = SAVClassifier().fit(features.z[[row[example.id] for example in shots]], labels)
         selected = tuple(features.layout.heads[i] for i in fitted.selected_heads_)

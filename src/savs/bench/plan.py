@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Plan:
         return Bench(
             backbone=backbone,
             cells=Cells(self.cells),
-            load=cache(self.load),
+            load=lru_cache(maxsize=2)(self.load),
             setting=self.setting,
             resources=Resources(
                 dual_encoders={

@@ -56,7 +56,12 @@ class Setting:
         if not row.takes_shots:
             return (None,)
         count = min(self.draws, self.costly_draws) if row.is_costly else self.draws
-        return tuple(range(self.seed, self.seed + count))
+        return self.all_seeds[:count]
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Of all draws."""
+        return tuple(range(self.seed, self.seed + self.draws))
 
 
 @dataclass(frozen=True)
@@ -89,19 +94,28 @@ class Bench:
     store: ActivationStore | None = None
     stage: Stage = field(default=lambda _title: nullcontext())
     _read: dict[str, tuple[HeadFeatures, Cost]] = field(default_factory=dict)
+    _chosen_on: dict[str, HeadFeatures] = field(default_factory=dict)
 
     def fill(self, data: ColumnData, rows: Iterable[Row]) -> dict[str, RowCells]:
         """The cells of some rows of one column, by the rows' names. Its features are read at most once, if at all."""
-        return {row.name: self._row(data, row) for row in rows}
+        wanted = list(rows)
+        most = max((self._wanted(row) for row in wanted), default=0)
+        return {row.name: self._row(data, row, most) for row in wanted}
 
-    def features(self, data: ColumnData) -> tuple[HeadFeatures, Cost]:
-        """Every head's output for every example of a column, in one pass each, and what the reading cost."""
-        digest = data.digest()
-        if digest not in self._read:
+    def features(self, data: ColumnData, shots: int) -> tuple[HeadFeatures, Cost]:
+        """Every head's output for what is drawn and tested of a column, and what the reading cost.
+
+        Args:
+            data: the column.
+            shots: the most labelled examples a class that any row takes; fewer are the first of these.
+        """
+        name = f"{data.digest()} {shots}"
+        if name not in self._read:
+            drawn = {e.id: e for seed in self.setting.all_seeds for e in self._draw(data, shots, seed)}
             with measured(self.backbone) as cost, self.stage(f"{data.column.name}: reading heads") as progress:
-                read = extract(self._reader(), (*data.pool, *data.test), progress=progress)
-            self._read[digest] = read, cost
-        return self._read[digest]
+                read = extract(self._reader(), (*drawn.values(), *data.test), progress=progress)
+            self._read[name] = read, cost
+        return self._read[name]
 
     def _reader(self) -> Backbone:
         return self.backbone if self.store is None else StoredBackbone(self.store, lambda: self.backbone)
@@ -110,11 +124,11 @@ class Bench:
         """Let go of the features that were read."""
         self._read.clear()
 
-    def _row(self, data: ColumnData, row: Row) -> RowCells:
+    def _row(self, data: ColumnData, row: Row, most_shots: int) -> RowCells:
         cells: list[Cell] = []
         for seed in self.setting.seeds(row):
             try:
-                cell = self._cell(data, row, seed)
+                cell = self._cell(data, row, seed, most_shots)
             except SavsError as error:
                 return RowCells(tuple(cells), str(error))
             if isinstance(cell, str):
@@ -122,7 +136,7 @@ class Bench:
             cells.append(cell)
         return RowCells(tuple(cells))
 
-    def _cell(self, data: ColumnData, row: Row, seed: int | None) -> Cell | str:
+    def _cell(self, data: ColumnData, row: Row, seed: int | None, most_shots: int) -> Cell | str:
         """One finished cell, or why it cannot be."""
         key = self._key(data, row, seed)
         found = self.cells.find(key)
@@ -132,9 +146,9 @@ class Bench:
         method = self._made_of(row)
         reading = None
         if isinstance(getattr(method, "features", None), HeadFeatures):
-            features, cost = self.features(data)
+            features, cost = self.features(data, most_shots)
             reading = {"seconds": cost.seconds, "forwards": cost.forwards}
-            method = self._made_of(row, features, *self._elsewhere(data, row, seed))
+            method = self._made_of(row, features, *self._elsewhere(data, row))
         for problem in problems:
             why = method.obstacle(problem)
             if why is not None:
@@ -163,7 +177,8 @@ class Bench:
         if row.elsewhere:
             other = self._other(data, row)
             words = [other.task.answer(label) for label in other.classes]
-            settings["elsewhere_task"] = [other.column.name, other.digest(), self.shots(other, row), words]
+            told = (other.column.name, other.digest(), self.setting.seed, self.shots(other, row), words)
+            settings["elsewhere_task"] = list(told)
         return CellKey(
             column=data.column.name,
             data=data.digest(),
@@ -193,14 +208,17 @@ class Bench:
             )
         )
 
-    def _elsewhere(self, data: ColumnData, row: Row, seed: int | None) -> tuple[HeadFeatures | None, Task]:
-        """Features of a draw of shots of the column on whose examples the row chooses its heads, and its task."""
+    def _elsewhere(self, data: ColumnData, row: Row) -> tuple[HeadFeatures | None, Task]:
+        """Features of the first draw of the column on whose examples the row chooses its heads, and its task."""
         if not row.elsewhere:
             return None, GENERIC
         other = self._other(data, row)
-        chosen = {example.id for example in self._problem(other, row, seed).shots}
-        features, _ = self.features(other)
-        return features.take([i for i, name in enumerate(features.ids) if name in chosen]), other.task
+        name = f"{other.digest()} {self.shots(other, row)}"
+        if name not in self._chosen_on:
+            shots = self._draw(other, self._wanted(row), self.setting.seed)
+            with self.stage(f"{other.column.name}: reading heads, to choose them there") as progress:
+                self._chosen_on[name] = extract(self._reader(), shots, progress=progress)
+        return self._chosen_on[name], other.task
 
     def _other(self, data: ColumnData, row: Row) -> ColumnData:
         """The first of the columns elsewhere that is another one, or the only one there is."""
@@ -208,15 +226,20 @@ class Bench:
         return self.load(next((name for name in names if name != data.column.name), names[0]))
 
     def shots(self, data: ColumnData, row: Row | None = None) -> int:
-        """Labelled examples a class: as many as are asked for, or as many as the scarcest class has."""
-        wanted = self.setting.shots if row is None or row.shots is None else row.shots
-        return min(wanted, *(_scarcest(data.of_part(part).pool) for part in data.parts))
+        """Labelled examples a class: as many as are asked for, or as the scarcest class of every subtask has."""
+        return max(min(self._wanted(row), _scarcest(data.of_part(part).pool)) for part in data.parts)
+
+    def _wanted(self, row: Row | None) -> int:
+        return self.setting.shots if row is None or row.shots is None else row.shots
+
+    def _draw(self, data: ColumnData, shots: int, seed: int) -> list[Example]:
+        """One draw of the shots of every subtask; fewer where a class has fewer."""
+        pools = [data.of_part(part).pool for part in data.parts]
+        return [e for pool in pools for e in sample_shots(pool, min(shots, _scarcest(pool)), seed)[0]]
 
     def _problem(self, data: ColumnData, row: Row, seed: int | None) -> Problem:
-        shots: Sequence[Example] = ()
-        if seed is not None:
-            shots, _ = sample_shots(data.pool, self.shots(data, row), seed)
-        return Problem(data.classes, tuple(shots), data.test, data.task, 0 if seed is None else seed)
+        shots = () if seed is None else tuple(self._draw(data, self._wanted(row), seed))
+        return Problem(data.classes, shots, data.test, data.task, 0 if seed is None else seed)
 
 
 def among_choices(answer: Prediction, example: Example) -> Prediction:
