@@ -1,6 +1,7 @@
 """Measure the store on generated features and write the page: `python -m benchmarks.store [--sizes 100000x784]`.
 
-The largest of the default sizes takes 20 GB of disk, in a folder that is removed afterwards.
+The largest of the default sizes takes 20 GB of disk, in a folder that is removed afterwards. Records of sizes that are
+not asked for stay as they are in `docs/results/store.json`; `store.md` is made from all of them.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="where to put the features for a while")
     arguments = parser.parse_args()
-    sizes = " ".join(f"{examples}x{heads}" for examples, heads in arguments.sizes)
-    command = f"python -m benchmarks.store --sizes {sizes} --head-dim {arguments.head_dim} --seed {arguments.seed}"
-    result: dict[str, Any] = {
-        "command": command,
+    about = {
         "date": str(date.today()),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {platform.system()}",
         "versions": {"savs": __version__, "numpy": np.__version__, "python": platform.python_version()},
         "head_dim": arguments.head_dim,
-        "sizes": [],
+        "seed": arguments.seed,
     }
+    file = RESULTS / "store.json"
+    records: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     for examples, heads in arguments.sizes:
-        result["sizes"].append(_measure(examples, heads, arguments))
-        (RESULTS / "store.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "store.md").write_text(render(result), encoding="utf-8")
+        records[f"{examples}x{heads}"] = about | _measure(examples, heads, arguments)
+        records = dict(sorted(records.items(), key=lambda item: _size(item[0])))
+        file.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / "store.md").write_text(render(records), encoding="utf-8")
 
 
 def _size(text: str) -> tuple[int, int]:

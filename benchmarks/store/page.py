@@ -9,12 +9,14 @@ _HEAD = """# The store
 
 What it takes to keep the features of many examples on disk and to fit on them without holding them in memory.
 The features are generated noise in float16, {head_dim} numbers a head, with signal in every 49th head, so that a fit
-can be seen to find it. Each line of the tables is one process; *memory* is the most that it ever held, of which its
-imports take {imports:.2f} GB. Other work shared the machine ({machine}, {date}, savs {version}, numpy {numpy}).
+can be seen to find it. Each number is of one process; *memory* is the most that it ever held, of which its imports take
+{imports:.2f} GB. Other work shared the machine, so that times are upper bounds; memory does not depend on that.
 
 ```bash
-{command}
+python -m benchmarks.store --sizes {sizes} --head-dim {head_dim} --seed {seed}
 ```
+
+{machine}, {date}, savs {version}, numpy {numpy}.
 """
 
 _FIT = """
@@ -23,48 +25,56 @@ _FIT = """
 All heads are scored on all examples and twenty are kept. A block of heads is in memory at a time: the memory follows
 the number of examples and not the number of heads.
 
-| examples | heads | on disk | in memory at once it would be | fit, seconds | memory | heads with signal found |
+| examples | heads | on disk | in memory at once it would be | fit | memory | heads with signal found |
 |---|---|---|---|---|---|---|
 """
 
 _REST = """
-## Read, predict, verify, write
+## Write, verify, read, predict
 
-| examples | heads | write | verify | index of all rows | 20 heads of {rows:,} examples | predict all from 20 heads | memory |
+*Read* is 20 heads, spread over all, of 1,000 examples: the median of 20 times, the shortest and the longest. *Predict*
+is all examples from 20 heads.
+
+| examples | heads | write | verify | index of all rows | read | predict | memory |
 |---|---|---|---|---|---|---|---|
 """
 
 
-def render(result: Mapping[str, Any]) -> str:
+def render(records: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
-    sizes = result["sizes"]
+    sizes = list(records.values())
+    last = sizes[-1]
     head = _HEAD.format(
-        head_dim=result["head_dim"],
+        sizes=" ".join(records),
+        head_dim=last["head_dim"],
+        seed=last["seed"],
         imports=max(size["fit"]["bytes_of_the_imports"] for size in sizes) / 1e9,
-        command=result["command"],
-        machine=result["machine"],
-        date=result["date"],
-        version=result["versions"]["savs"],
-        numpy=result["versions"]["numpy"],
+        machine=last["machine"],
+        date=last["date"],
+        version=last["versions"]["savs"],
+        numpy=last["versions"]["numpy"],
     )
-    fits = [
-        f"| {size['examples']:,} | {size['heads']} | {size['write']['bytes'] / 1e9:.1f} GB | "
-        f"{size['examples'] * size['heads'] * result['head_dim'] * 8 / 1e9:.0f} GB (float64) | "
-        f"{size['fit']['seconds']:.0f} | {size['fit']['peak_bytes'] / 1e9:.2f} GB | "
-        f"{size['fit']['found_among_kept']} of {size['fit']['telling_heads']} |"
-        for size in sizes
-    ]
-    rest = [
-        f"| {size['examples']:,} | {size['heads']} | {_rate(size['write'], size)} | {_rate(size['verify'], size)} | "
-        f"{size['read']['index_seconds']:.2f} s | {size['read']['median_ms']:.1f} ms ({size['read']['low_ms']:.1f} to "
-        f"{size['read']['high_ms']:.1f}) | {size['predict']['predict_seconds']:.1f} s | "
-        f"{size['predict']['peak_bytes'] / 1e9:.2f} GB |"
-        for size in sizes
-    ]
-    return "".join(
-        [head, _FIT, "\n".join(fits), "\n", _REST.format(rows=sizes[0]["read"]["rows"]), "\n".join(rest), "\n"]
+    return "".join([head, _FIT, *map(_fit_line, sizes), _REST, *map(_other_line, sizes)])
+
+
+def _fit_line(size: Mapping[str, Any]) -> str:
+    fit, disk = size["fit"], size["write"]["bytes"] / 1e9
+    whole = size["examples"] * size["heads"] * size["head_dim"] * 8 / 1e9
+    return (
+        f"| {size['examples']:,} | {size['heads']} | {disk:.1f} GB | {whole:.0f} GB (float64) | "
+        f"{fit['seconds']:.0f} s | {fit['peak_bytes'] / 1e9:.2f} GB | "
+        f"{fit['found_among_kept']} of {fit['telling_heads']} |\n"
     )
 
 
-def _rate(step: Mapping[str, Any], size: Mapping[str, Any]) -> str:
-    return f"{size['write']['bytes'] / step['seconds'] / 1e6:,.0f} MB/s"
+def _other_line(size: Mapping[str, Any]) -> str:
+    read, predict = size["read"], size["predict"]
+    return (
+        f"| {size['examples']:,} | {size['heads']} | {_rate(size, 'write')} | {_rate(size, 'verify')} | "
+        f"{read['index_seconds']:.2f} s | {read['median_ms']:.0f} ms ({read['low_ms']:.0f} to {read['high_ms']:.0f}) | "
+        f"{predict['predict_seconds']:.1f} s | {predict['peak_bytes'] / 1e9:.2f} GB |\n"
+    )
+
+
+def _rate(size: Mapping[str, Any], step: str) -> str:
+    return f"{size['write']['bytes'] / size[step]['seconds'] / 1e6:,.0f} MB/s"
