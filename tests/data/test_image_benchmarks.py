@@ -37,6 +37,15 @@ def test_pets_from_the_hub(snapshot, root, picture):
     assert sorted(str(example.label) for example in few.train) == list(loaded.classes)
 
 
+def test_an_image_of_training_is_left_out_of_the_test_whatever_options_stand_beside_it(snapshot, root, picture):
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=PETS)}
+    train = [{"image": picture(i), "label": i % 6} for i in range(12)]
+    test = [{"image": picture(i), "label": i % 6} for i in range(10, 20)]
+    snapshot("pets", features, train=train, test=test)
+    loaded = load_benchmark("pets", root)
+    assert [len(loaded.train), len(loaded.test), loaded.left_out, loaded.leaks] == [12, 8, 2, ()]
+
+
 def test_pets_as_its_owners_pack_it(root, draw):
     lines = {
         "trainval": ["Abyssinian_100 1 1 1", "american_bulldog_7 2 2 1", "great_pyrenees_2 16 2 9", "pug_1 27 2 16"],

@@ -1,11 +1,14 @@
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from savs.data.layouts import Layout, Lookup, Signs, Variant
+from savs.data.readers import read_examples
 from savs.data.tasks import GENERIC, METRICS, Fields, LabelRule, Task, builtin_tasks, load_task, sniff_task
 from savs.errors import DataError
 
@@ -188,6 +191,21 @@ def test_label_maps_have_a_class_for_everything_else_only_where_declared():
 def test_answers_stand_for_labels_and_labels_for_themselves():
     assert TASKS["vlguard"].answer("harmful") == "Yes"
     assert TASKS["eurosat"].answer("Forest") == "Forest"
+
+
+def test_the_layout_of_the_how_to_page_works(tmp_path, draw, jsonl):
+    page = (Path(__file__).parents[2] / "docs/how-to.md").read_text(encoding="utf-8")
+    (tmp_path / "captions.toml").write_text(re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)[1])
+    draw("1.png")
+    path = jsonl(
+        {"filename": "1.png", "right": "a cat", "wrong": "a dog"},
+        {"image": "1.png", "caption": "a cow", "label": "no", "group": "7"},
+    )
+    examples = read_examples(path, task=tmp_path / "captions.toml")
+    assert [(e.id, e.text[22:27], e.label, e.group) for e in examples] == [
+        ("rows:1/right", "a cat", "yes", "1.png"), ("rows:1/wrong", "a dog", "no", "1.png"),
+        ("rows:2", "a cow", "no", "7"),
+    ]  # fmt: skip
 
 
 def test_sniffing_takes_most_rows_at_their_word_and_falls_back_on_the_general_task():

@@ -95,7 +95,7 @@ def load_benchmark(
         classes = task.labels or {str(example.label) for example in (*train, *test)}
         train, test = (offer(part, spec.ways, classes=classes, seed=seed) for part in (train, test))
     train, test = ([without_options(example) for example in part] for part in (train, test))
-    test, leaks, left_out = _without_training(train, test)
+    test, leaks, left_out = _without_training(train, test, by_media=spec.ways is not None)
     return Benchmark(
         column=column,
         score=spec.columns[column],
@@ -190,11 +190,16 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern)) if folder.is_dir() else []
 
 
-def _without_training(train: Sequence[Example], test: Sequence[Example]) -> tuple[list[Example], list[Leak], int]:
-    """The test examples without those that training has too, and without the groups these belong to."""
+def _without_training(
+    train: Sequence[Example], test: Sequence[Example], *, by_media: bool
+) -> tuple[list[Example], list[Leak], int]:
+    """The test examples without those that training has too, and without the groups these belong to.
+
+    With `by_media` an image is the whole example, whichever options stand beside it.
+    """
     leaks = check_leaks(train, test)
-    seen = {leak.test.id for leak in leaks if leak.kind == "example"}
-    groups = {leak.test.group for leak in leaks if leak.kind == "example"} - {None}
+    grave = [leak.test for leak in leaks if leak.kind == "example" or (by_media and leak.kind == "media")]
+    seen, groups = {example.id for example in grave}, {example.group for example in grave} - {None}
     kept = [example for example in test if example.id not in seen and example.group not in groups]
     ids = {example.id for example in kept}
     return kept, [leak for leak in leaks if leak.test.id in ids], len(test) - len(kept)
