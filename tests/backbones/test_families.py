@@ -1,15 +1,19 @@
 """What transformers calls image-text-to-text and has no last prompt position is refused in one sentence."""
 
+import copy
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import transformers
 from transformers import CONFIG_MAPPING
 
 from savs.backbones.families import families
-from savs.backbones.loading import load_config
-from savs.backbones.prompts import render_prompt
+from savs.backbones.loading import load_config, load_processor, without_video
+from savs.backbones.prompts import render_prompt, takes_one_image
 from savs.errors import BackboneError
+from tiny_models import _tokenizer
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,43 @@ def test_the_heads_listed_for_the_embedded_model_are_its_own():
 
     listed = families()[0]
     assert load_backbone(listed.hub_id).layout.shape == (listed.layers, listed.heads)
+
+
+class BlipProcessor:
+    """Has no token for an image at all."""
+
+    chat_template = None
+
+
+class GotOcr2Processor(LlavaProcessor):
+    """Several images are the pages of one document to it."""
+
+
+def test_where_a_prompt_cannot_say_where_images_stand_one_is_taken():
+    assert not takes_one_image(LlavaProcessor())
+    assert all(takes_one_image(kind()) for kind in (Blip2Processor, BlipProcessor, GotOcr2Processor))
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is here")
+def test_a_processor_for_torchvision_alone_says_what_it_needs(tmp_path):
+    config = CONFIG_MAPPING["cohere2_vision"]()
+    config.save_pretrained(tmp_path)
+    _tokenizer().save_pretrained(tmp_path)
+    settings = {"image_processor_type": "Cohere2VisionImageProcessor", "processor_class": "Cohere2VisionProcessor"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(BackboneError, match="torchvision") as caught:
+        load_processor(str(tmp_path), config, revision=None)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_without_a_processor_has_a_tokenizer(tmp_path):
+    _tokenizer().save_pretrained(tmp_path)
+    processor = load_processor(str(tmp_path), CONFIG_MAPPING["mistral4"](), revision=None)
+    assert processor("a")["input_ids"]
+
+
+def test_what_asks_for_the_video_processor_finds_it_empty():
+    video = without_video(transformers.MiniCPMV4_6Processor).video_processor
+    assert not video.slice_mode
+    assert video.valid_kwargs is None
+    assert copy.deepcopy(video).downsample_mode == ""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from savs.backbones.batches import Speed
+from savs.backbones.batches import Levers
 from savs.backbones.huggingface import load_backbone
-from savs.backbones.inputs import last_positions, with_decoder_inputs
+from savs.backbones.inputs import last_positions, tokens_across, with_decoder_inputs
 from savs.data.example import Example
 from tiny_models import _tokenizer
 
@@ -55,6 +55,36 @@ def test_a_decoder_alone_is_left_as_it_is():
     assert last_positions({"input_ids": batch["input_ids"]}).tolist() == [-1, -1]
 
 
+def test_padding_on_the_left_is_seen_too():
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0]])
+    assert last_positions({"input_ids": mask, "attention_mask": mask}).tolist() == [-1, -1, -3, -2]
+
+
+def test_the_widest_text_counts_wherever_it_stands():
+    assert tokens_across({"input_ids": torch.ones(2, 5), "decoder_input_ids": torch.ones(2, 1)}) == 5
+    assert tokens_across({"flattened_patches": torch.ones(2, 90, 4), "decoder_input_ids": torch.ones(2, 3)}) == 3
+
+
+def test_a_model_whose_rows_change_each_other_gets_one_at_a_time(model_folder, monkeypatch):
+    model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
+    sizes = []
+
+    def read(inputs, wanted):
+        """Features that are the number of the row in its batch."""
+        sizes.append(len(inputs["input_ids"]))
+        rows = np.arange(1, sizes[-1] + 1, dtype=np.float32)[:, None, None]
+        return np.broadcast_to(rows, (sizes[-1], len(wanted.columns), wanted.head_dim)).copy()
+
+    monkeypatch.setattr(model._passes, "_read", read)
+    model.levers = Levers(share_prefixes=False)
+    examples = [Example(str(i), "abc"[i] * 5) for i in range(3)]
+    for _ in range(2):
+        sizes.clear()
+        assert model.head_activations(examples, batch_size=3)[:, 0, 0].tolist() == [1, 1, 1]
+        assert sizes[-3:] == [1, 1, 1]
+    assert sizes == [1, 1, 1]  # asked once
+
+
 def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model_folder, monkeypatch):
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
     widths = []
@@ -65,7 +95,7 @@ def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model
         return np.full((len(inputs["input_ids"]), len(wanted.columns), wanted.head_dim), widths[-1], dtype=np.float32)
 
     monkeypatch.setattr(model._passes, "_read", read)
-    model.speed = Speed(share_prefixes=False)
+    model.levers = Levers(share_prefixes=False)
     examples = [Example(str(i), "a" * length) for i, length in enumerate([3, 9, 3, 5])]
     alone = [model._inputs([example])["input_ids"].shape[1] for example in examples]
     for _ in range(2):
