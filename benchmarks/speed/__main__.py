@@ -88,6 +88,7 @@ def _warm(*works: Workload) -> None:
 def _setting(typed: Sequence[str], given: argparse.Namespace) -> dict[str, Any]:
     return {
         "command": shlex.join(["python", "-m", "benchmarks.speed", *typed]),
+        "quick": given.quick,
         "clock": given.clock,
         "repeats": given.repeats,
         "threads": torch.get_num_threads(),

@@ -33,7 +33,7 @@ _PARTS = {
         "batched. The embedded model sees an image as 16 tokens and a question as about 35, so most of a further "
         "question is its own; the other model sees 196.",
     ),
-    "levers": ("What each lever brings", "Each lever off, against on; the others as they stand in `Speed`."),
+    "levers": ("What each lever brings", "Each lever off, against on; the others as they stand in `Levers`."),
     "scoring": ("Scoring without a model", "Drawn features of 64 dimensions a head."),
     "store": ("The store", ""),
 }
@@ -76,11 +76,12 @@ def _cpu(cpu: Json) -> list[str]:
 
 def _setting(setting: Json) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in setting["versions"].items())
+    trial = "**A trial on tiny models and a few examples: its numbers mean nothing.** " if setting["quick"] else ""
     clock = "wall-clock seconds" if setting["clock"] == "wall" else "processor seconds of the process"
     return (
-        f"Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), {setting['threads']} "
-        f"threads, {clock}, {setting['repeats']} repeats; the machine's load at the end was {setting['load']:.1f}. "
-        f"{versions}."
+        f"{trial}Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), "
+        f"{setting['threads']} threads, {clock}, {setting['repeats']} repeats; the machine's load at the end was "
+        f"{setting['load']:.1f}. {versions}."
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.speed import plain
 from benchmarks.speed.models import Workload, on_disk, pictures, questions, temporary
 from benchmarks.speed.timing import Row, Spread, Timer, ratios
-from savs.backbones.batches import CPU_TOKENS, Speed, batches
+from savs.backbones.batches import CPU_TOKENS, Levers, batches
 from savs.backbones.cost import measured
 from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.backbones.shallow import Shallow
@@ -105,7 +105,7 @@ def as_plain(fitted: SAVModel, work: Workload) -> plain.PlainClassifier:
 def overhead(work: Workload, timer: Timer) -> Row:
     """Reading heads from examples, against the bare forward of the same batches, made before."""
     backbone = work.backbone
-    with _speed(backbone, share_prefixes=False):
+    with _set(backbone, share_prefixes=False):
         made = list(batches(work.test, backbone._encoder, size=None, tokens=CPU_TOKENS, share=False))
 
         def bare() -> None:
@@ -130,40 +130,34 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
     read = partial(backbone.head_activations, test)
     expected = read(batch_size=1)
     fitted = SAVModel.fit(backbone, work.pool)
-    off = Speed(share_prefixes=False, prefetch=False)
+    off = Levers(share_prefixes=False, prefetch=False)
 
-    def with_speed(speed: Speed, **options: Any) -> Callable[[], NDArray[Any]]:
+    def with_levers(levers: Levers, **options: Any) -> Callable[[], NDArray[Any]]:
         def run() -> NDArray[Any]:
-            with _speed(backbone, **vars(speed)):
+            with _set(backbone, **vars(levers)):
                 return read(**options)
 
         return run
 
-    def row(what: str, slow: str, ways: dict[str, Callable[[], NDArray[Any]]]) -> Row:
+    def row(what: str, ways: dict[str, Callable[[], NDArray[Any]]]) -> Row:
         for name, way in ways.items():
             error = float(np.abs(way() - expected).max() / np.abs(expected).max())
             _same(f"{work.name}: {what}, {name}", error < 1e-5)
         return timer.row("levers", work.name, what, {**ways})
 
-    chosen = with_speed(off)
+    chosen = with_levers(off)
+    more = with_levers(replace(off, tokens_per_batch=2048))
+    beside = with_levers(replace(off, prefetch=True))
+    shared = with_levers(replace(off, share_prefixes=True))
     rows = [
-        row("batches filled by tokens", name, {name: with_speed(off, batch_size=size), "by tokens": chosen})
-        for size, name in ((1, "batch of 1"), (8, "batches of 8"), (48, "batches of 48"))
+        row("batches filled by tokens", {name: with_levers(off, batch_size=size), "by tokens": chosen})
+        for size, name in ((1, "batches of 1"), (8, "batches of 8"), (48, "batches of 48"))
     ]
-    rows.append(
-        row(
-            "inputs made beside the forward",
-            "in turns",
-            {"in turns": chosen, "beside": with_speed(replace(off, prefetch=True))},
-        )
-    )
-    rows.append(
-        row(
-            "common beginning run once",
-            "whole",
-            {"every prompt whole": chosen, "shared": with_speed(replace(off, share_prefixes=True))},
-        )
-    )
+    rows += [
+        row(f"{CPU_TOKENS} tokens a batch", {"2048 tokens": more, f"{CPU_TOKENS} tokens": chosen}),
+        row("inputs made beside the forward", {"in turns": chosen, "beside": beside}),
+        row("common beginning run once", {"every prompt whole": chosen, "shared": shared}),
+    ]
     selected = partial(backbone.head_activations, test, heads=fitted.selected_heads)
     rows.append(
         timer.row("levers", work.name, "stop after the deepest kept head", {"all layers": read, "stop": selected})
@@ -214,12 +208,12 @@ def more_questions(
     one, four = questions(images, 1), questions(images, 4)
     read = backbone.head_activations
     read(one[:1])
-    with _speed(backbone, share_prefixes=False):
+    with _set(backbone, share_prefixes=False):
         whole = read(four)
     _same(f"{name}: shared beginnings", float(np.abs(read(four) - whole).max() / np.abs(whole).max()) < 1e-5)
     rows = []
     for share in (True, False):
-        with _speed(backbone, share_prefixes=share):
+        with _set(backbone, share_prefixes=share):
             seconds = timer.times({"first question": partial(read, one), "four": partial(read, four)})
         first = [t / n_images for t in seconds["first question"]]
         further = [
@@ -402,13 +396,13 @@ def shallow_equals_whole(work: Workload) -> None:
 
 
 @contextmanager
-def _speed(backbone: HuggingFaceBackbone, **changes: Any) -> Iterator[None]:
-    before = backbone.speed
-    backbone.speed = replace(before, **changes)
+def _set(backbone: HuggingFaceBackbone, **changes: Any) -> Iterator[None]:
+    before = backbone.levers
+    backbone.levers = replace(before, **changes)
     try:
         yield
     finally:
-        backbone.speed = before
+        backbone.levers = before
 
 
 def _same(what: str, condition: bool) -> None:

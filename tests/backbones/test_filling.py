@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from savs.backbones.batches import CPU_TOKENS, Speed, batches, of_equal_media, prefetched
+from savs.backbones.batches import CPU_TOKENS, Levers, batches, of_equal_media, prefetched
 from savs.data.example import Example, Media
 from savs.errors import DataError
 
@@ -155,7 +155,7 @@ def test_prefetching_changes_no_bit_and_a_broken_image_stops_either_way(
     model = backbone("llava")
     examples = [Example(f"{i}", "?" * (i % 4), (picture(i),)) for i in range(12)]
     expected = model.head_activations(examples, batch_size=3)
-    monkeypatch.setattr(model, "speed", Speed(prefetch=prefetch))
+    monkeypatch.setattr(model, "levers", Levers(prefetch=prefetch))
     assert np.array_equal(model.head_activations(examples, batch_size=3), expected)
     broken = tmp_path / "cut.png"
     picture(0).source.save(broken)

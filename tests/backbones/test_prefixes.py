@@ -6,7 +6,7 @@ import torch
 from transformers import MistralConfig, Qwen2Config, T5Config
 
 from savs.backbones.attention import AttentionMap, LeftOut
-from savs.backbones.batches import Speed
+from savs.backbones.batches import Levers
 from savs.backbones.cost import measured
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.prefixes import common_length, obstacle
@@ -70,7 +70,7 @@ def test_an_image_goes_through_the_tower_once_however_many_ask(backbone, picture
     counts = []
     try:
         for share in (True, False):
-            monkeypatch.setattr(model, "speed", Speed(share_prefixes=share))
+            monkeypatch.setattr(model, "levers", Levers(share_prefixes=share))
             model.head_activations(examples, batch_size=len(examples))  # the first time, the model may be asked more
             seen.clear()
             model.head_activations(examples, batch_size=len(examples))
@@ -82,7 +82,7 @@ def test_an_image_goes_through_the_tower_once_however_many_ask(backbone, picture
 
 def test_the_switch_and_the_first_question_run_every_prompt_whole(fresh, picture):
     model = fresh("llava")
-    model.speed = Speed(share_prefixes=False)
+    model.levers = Levers(share_prefixes=False)
     examples = examples_of(True, picture)
     model.head_activations(examples, batch_size=4)  # the first time, the model is asked whether it can be padded
     with measured(model) as cost:

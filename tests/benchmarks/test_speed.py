@@ -96,7 +96,16 @@ def test_the_page_says_what_is_not_measured_and_what_is_missed():
     row = {"part": "whole", "model": "m", "what": "fit", "slow": "plain way", "target": 12.0, "note": "n"}
     row |= {"seconds": {"plain way": {"median": 9.0}, "savs": {"median": 1.0}}}
     row |= {"ratio": {"median": 9.0, "low": 8.0, "high": 10.0}}
-    setting = {"command": "c", "clock": "wall", "cores": 2, "machine": "x", "threads": 2, "repeats": 5, "load": 0.1}
+    setting = {
+        "command": "c",
+        "quick": False,
+        "clock": "wall",
+        "cores": 2,
+        "machine": "x",
+        "threads": 2,
+        "repeats": 5,
+        "load": 0.1,
+    }
     cpu = {"setting": {**setting, "versions": {}}, "rows": [row], "max_layer": [], "growth": []}
     drawn = page.render({"cpu": cpu})
     assert "| m | fit | plain way | 9 / 1 | **9.00** (8.00 to 10.00) | 12, missed | n |" in drawn

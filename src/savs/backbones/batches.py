@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Speed:
+class Levers:
     """What makes the reading of heads fast. None of it changes what is read by more than rounding.
 
     Attributes:

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from savs.backbones import loading
 from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.batches import CPU_TOKENS, GPU_TOKENS, Speed, batches, of_equal_media, prefetched
+from savs.backbones.batches import CPU_TOKENS, GPU_TOKENS, Levers, batches, of_equal_media, prefetched
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.quantised import how_kept
@@ -103,7 +103,7 @@ class HuggingFaceBackbone:
         layout: its heads.
         model: the transformers model.
         processor: its processor, or its tokenizer where it takes text only.
-        speed: switches of what makes it fast.
+        levers: switches of what makes it fast.
     """
 
     def __init__(self, model: PreTrainedModel, processor: Any, spec: BackboneSpec) -> None:
@@ -113,7 +113,7 @@ class HuggingFaceBackbone:
         self.attention = map_attention(model, pattern=spec.attention_modules)
         self.sources = self.attention.sources
         self.layout = layout_of(self.sources)
-        self.speed = Speed()
+        self.levers = Levers()
         #: Entered around every pass that answers, with the position of each row's last prompt token: see `steering`.
         self.edited: Callable[[torch.Tensor], AbstractContextManager[None]] = lambda _last: nullcontext()
         self._generator: Any = model
@@ -146,7 +146,7 @@ class HuggingFaceBackbone:
     ) -> FloatArray:
         """Each head's output at the last prompt token. See `Backbone.head_activations`.
 
-        Without a `batch_size` a batch holds as many examples as `speed.tokens_per_batch` allows. A batch that does
+        Without a `batch_size` a batch holds as many examples as `levers.tokens_per_batch` allows. A batch that does
         not fit in memory is halved and tried again.
 
         Raises:
@@ -163,12 +163,12 @@ class HuggingFaceBackbone:
             examples,
             self._encoder,
             size=batch_size,
-            tokens=self.speed.tokens_per_batch or (CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS),
-            share=self.speed.share_prefixes and not self.sharing_obstacle,
+            tokens=self.levers.tokens_per_batch or (CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS),
+            share=self.levers.share_prefixes and not self.sharing_obstacle,
         )
         z = np.empty((len(examples), len(heads), self.layout.head_dim), dtype=np.float32)
         done = 0
-        for batch in prefetched(made) if self.speed.prefetch else made:
+        for batch in prefetched(made) if self.levers.prefetch else made:
             z[list(batch.rows)] = self._passes.features(batch, wanted)
             done += len(batch.rows)
             if progress is not None:
