@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +194,7 @@ def matlab_vectors(path: Path) -> dict[str, list[int]]:
 
     try:
         arrays = loadmat(path)
-    except (MatReadError, ValueError, TypeError, NotImplementedError, OSError) as error:
+    except (MatReadError, LookupError, NotImplementedError, OSError, TypeError, ValueError, zlib.error) as error:
         raise DataError(f"cannot be read as a MATLAB file ({error}); download it again", location=str(path)) from error
     return {
         name: [int(value) for value in array.ravel()]
