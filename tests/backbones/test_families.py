@@ -18,7 +18,15 @@ from tiny_models import _tokenizer
 
 @pytest.mark.parametrize(
     ("model_type", "reason"),
-    [("pi0", "robot actions"), ("evolla", "proteins"), ("diffusion_gemma", "random canvas")],
+    [
+        ("diffusion_gemma", "random canvas"),
+        ("evolla", "proteins"),
+        ("fuyu", "Pillow"),
+        ("instructblipvideo", "videos whole"),
+        ("pi0", "robot actions"),
+        ("pp_formulanet", "no prompt"),
+        ("udop", "words of a page"),
+    ],
 )
 def test_types_that_do_not_answer_are_refused_with_the_reason(model_type, reason, tmp_path):
     CONFIG_MAPPING[model_type]().save_pretrained(tmp_path)

@@ -43,11 +43,16 @@ DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 
 #: Files of a model's folder that decide its numbers; the rest are cards and pictures.
 _DECIDING = {".json", ".jinja", ".safetensors", ".gguf", ".txt", ".model"}
-#: Types that transformers lists among those that answer to images and text, and that have no last prompt position.
+#: Types that transformers lists among those that answer to images and text, and that do not answer to these alone, or
+#: have no last prompt position.
 _REFUSED = {
     "diffusion_gemma": "which writes by refining a random canvas: no position of it stands for the prompt alone",
     "evolla": "which reads proteins, not images",
+    "fuyu": "whose images transformers 5.23 cannot cut into patches with Pillow",
+    "instructblipvideo": "whose processor takes videos whole, not as frames",
     "pi0": "which gives robot actions, not text",
+    "pp_formulanet": "which writes down the formula it sees and takes no prompt",
+    "udop": "which reads the words of a page with their places, from a program that recognises them",
 }
 
 #: Types that take audio and text, and stand in no list of models that write text alone.

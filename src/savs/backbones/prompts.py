@@ -19,7 +19,6 @@ _MARKS_IMAGES_ITSELF = frozenset(
     {
         "Blip2Processor",
         "Florence2Processor",
-        "FuyuProcessor",
         "InstructBlipProcessor",
         "Kosmos2Processor",
         "Kosmos2_5Processor",
