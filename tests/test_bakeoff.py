@@ -95,6 +95,14 @@ def test_a_lead_within_chance_is_no_win():
     assert result.verdict.startswith("Nothing beats zero-shot-choice (50.0 %) for certain. zero-shot-new stands at +5")
 
 
+def test_the_majority_is_that_of_all_examples():
+    """Eleven of each class: a majority of each fold's rest would be the wrong one of its held-out part."""
+    even = bake_off(examples_of(["cat", "dog"] * 11), [], [MajorityClass()])
+    assert even.contenders[0].score.value == 0.5
+    uneven = bake_off(examples_of(["cat", "dog", "cat"] * 7), [], [MajorityClass()])
+    assert uneven.contenders[0].score.value == pytest.approx(2 / 3)
+
+
 def test_no_example_is_seen_before_it_is_asked():
     result = bake_off(EXAMPLES, [Peeking()], [MajorityClass()])
     assert next(c for c in result.contenders if c.name == "peeking").score.value == 0.0

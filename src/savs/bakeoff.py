@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from savs.backbones.base import Progress
+from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Problem
 from savs.baselines.registry import takes_shots
 from savs.baselines.zero_shot import UNMATCHED
@@ -146,7 +147,8 @@ def bake_off(
     """Cross-validate methods on labelled examples, and compare each with the best of the cheap ones.
 
     Every method is asked the same examples in the same folds, cut by class. Examples that share a group, an image or a
-    video stay in one fold, since one would give the other away. A method that takes no shots is asked once.
+    video stay in one fold, since one would give the other away. A method that takes no shots is asked once, and the
+    majority class is that of all examples.
 
     Args:
         examples: labelled.
@@ -270,8 +272,11 @@ def _out_of_fold(
 ) -> list[list[Prediction]] | str:
     """A method's answers to every example, once a repeat, none of them seen before; or why it has none."""
     classes = tuple(sorted({str(example.label) for example in examples}))
-    if not takes_shots(method.name):
-        problem = Problem(classes, (), tuple(examples), task, seed)
+    if not takes_shots(method.name) or isinstance(method, MajorityClass):
+        # Of classes equally common, each fold would hold more of the one that the rest holds less of: the commonest
+        # class of all is the fairer thing to beat.
+        shots = tuple(examples) if isinstance(method, MajorityClass) else ()
+        problem = Problem(classes, shots, tuple(examples), task, seed)
         return method.obstacle(problem) or [method.predict(problem, progress=progress)]
     repeats = []
     for repeat, held_out in enumerate(cuts):

@@ -47,8 +47,13 @@ def adapted(
         raise BackboneError(f"LoRA cannot be trained: {NEEDS_PEFT}")
     from peft import LoraConfig, get_peft_model
 
+    targets = attention_linears(backbone)
     config = LoraConfig(
-        r=tuning.rank, lora_alpha=tuning.alpha, target_modules=attention_linears(backbone), lora_dropout=0.0
+        r=tuning.rank,
+        lora_alpha=tuning.alpha,
+        target_modules=targets,
+        lora_dropout=0.0,
+        fan_in_fan_out=_is_conv(backbone.model.get_submodule(targets[0])),
     )
     with torch.random.fork_rng(devices=[backbone.model.device] if backbone.model.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -68,8 +73,13 @@ def attention_linears(backbone: HuggingFaceBackbone) -> list[str]:
         f"{attention}.{name}"
         for attention in attentions
         for name, module in backbone.model.get_submodule(attention).named_modules()
-        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+        if isinstance(module, nn.Linear) or _is_conv(module)
     ]
+
+
+def _is_conv(module: nn.Module) -> bool:
+    """Whether it is GPT-2's kind of linear module, whose weight is turned."""
+    return type(module).__name__ == "Conv1D"
 
 
 def _train(

@@ -97,7 +97,7 @@ def load_dual_encoder(
         id_or_path: a Hub id (`openai/clip-vit-large-patch14-336`, `google/siglip-so400m-patch14-384`) or a folder.
         revision: branch, tag or commit on the Hub.
         dtype: `float32`, `bfloat16` or `float16`.
-        device: `cuda`, `mps` or `cpu`; by default the fastest there is.
+        device: `cuda`, `mps` or `cpu`; by default, or where it is `auto`, the fastest there is.
 
     Raises:
         BackboneError: it is no such model, or it cannot be loaded safely.
@@ -125,7 +125,7 @@ def load_dual_encoder(
         ) from error
     model.requires_grad_(False)
     model.train(False)
-    torch.nn.Module.to(model, device or loading.choose_device())
+    torch.nn.Module.to(model, loading.choose_device() if device in (None, "auto") else device)
     local = Path(place).is_dir()
     spec = BackboneSpec(
         model=name,
