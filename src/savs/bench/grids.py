@@ -109,6 +109,39 @@ def lead_grid(results: Results, panel: Panel, places: Sequence[Place]) -> Grid:
     return Grid(f"{panel.title}: {FIRST} against the others", ("method", *titles), rows, says=says)
 
 
+def curve_grid(results: Results, panel: Panel) -> Grid:
+    """A curve's points on the mean over data sets, each by its strictest score."""
+    lines = dict.fromkeys(row.name.partition(", ")[0] for row in panel.rows)
+    counts = dict.fromkeys(row.name.partition(", ")[2] for row in panel.rows)
+
+    def mean(line: str, count: str) -> str:
+        places = [(name, column(name).scores[-1]) for name in panel.columns]
+        found = [results.entry(panel.name, f"{line}, {count}", *place) for place in places]
+        values = [each.interval.value for each in found if each is not None and each.interval is not None]
+        return _percent(sum(values) / len(values)) if values and len(values) == len(places) else "none"
+
+    rows = tuple((line, *(mean(line, count) for count in counts)) for line in lines)
+    head = (panel.counts, *(count.partition(" ")[0] for count in counts))
+    says = (
+        "Mean over the data sets, of pairs and groups those that are right throughout; `none` where a data set has no "
+        "number."
+    )
+    return Grid(f"{panel.title}, on the mean over data sets", head, rows, says=says)
+
+
+def heads_grid(results: Results) -> Grid:
+    """The heads of each task that are kept, in the first draw."""
+    rows = []
+    for each in results.maps:
+        score = dict(zip(each.layout.heads, each.head_scores, strict=True))
+        worst, layers = each.selected[-1], sorted({head.layer for head in each.selected})
+        title = column(each.column).title if each.part is None else f"{column(each.column).title}: {each.part}"
+        best = f"{each.selected[0]} {score[each.selected[0]]:.2f}"
+        rows.append((title, best, f"{worst} {score[worst]:.2f}", " ".join(map(str, layers))))
+    says = "Scores are shares of the shots that a head alone gets right, on which it was made."
+    return Grid("Kept heads", ("task", "best head", "last kept", "layers of kept heads"), tuple(rows), says=says)
+
+
 def paper_grid(results: Results, panel: Panel) -> Grid | None:
     """This run beside the paper's numbers for the same model; None where there are none."""
     rows = [

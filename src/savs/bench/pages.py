@@ -21,7 +21,9 @@ from savs.bench.grids import (
     Place,
     Reasons,
     cost_grid,
+    curve_grid,
     data_grid,
+    heads_grid,
     lead_grid,
     paper_grid,
     places_of,
@@ -135,6 +137,8 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
             "classes.",
         }
         sections += [Section(title, (says[part],), figure=f"{name}-{part}") for part, title in titles.items()]
+        kept = heads_grid(results)
+        sections.append(Section(kept.title, (kept.says,), (kept,)))
     for panel in results.recipe.panels:
         places = places_of(panel)
         grids = [
@@ -148,13 +152,15 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
             )
             for part in _blocks(places)
         ]
+        if panel.counts:
+            grids.insert(0, curve_grid(results, panel))
         beside = paper_grid(results, panel)
         figure = f"{name}-{panel.name or 'scores'}"
         heading = f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title
         sections.append(
             Section(
                 heading if results.recipe.shows == "scores" else "Scores",
-                (_SCORES,),
+                (_SCORES, *([grids[0].says] if panel.counts else [])),
                 (*grids, *([beside] if beside else [])),
                 figure if figure in drawn else None,
             )

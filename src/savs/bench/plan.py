@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import savs
-from savs.backbones import tuning
 from savs.backbones.base import Backbone
 from savs.backbones.dual_encoder import load_dual_encoder
 from savs.backbones.huggingface import load_backbone
@@ -27,7 +26,6 @@ from savs.backbones.loading import DEMO_NAME
 from savs.baselines.chat_client import ChatClient, Endpoint
 from savs.baselines.image_text import Towers
 from savs.baselines.registry import Resources
-from savs.baselines.task_vectors import SMALL, Search
 from savs.bench.cells import Cells
 from savs.bench.columns import column
 from savs.bench.data import ColumnData, drawn, loaded
@@ -120,9 +118,7 @@ class Plan:
                     for encoder in (load_dual_encoder(name, device=self.device) for name in self.dual_encoders)
                 },
                 endpoint=None if self.endpoint is None else ChatClient(self.endpoint),
-                search=SMALL if self.model == DEMO_NAME else Search(),
-                tuning=tuning.SMALL if self.model == DEMO_NAME else tuning.Tuning(),
-            ),
+            ).sized_for(self.model),
             store=None if self.store is None else _store(self.store, backbone),
             stage=stage,
         )

@@ -177,11 +177,11 @@ def _those(*names: str) -> tuple[Row, ...]:
 
 
 def _with_shots(name: str, shots: int) -> Row:
-    return replace(row(name, shots=shots, x=shots), name=f"{name}, {shots} shots")
+    return replace(row(name, shots=shots, x=shots), name=f"{name}, {_count(shots, 'shot')}")
 
 
 def _with_heads(name: str, k: int | None) -> Row:
-    called = f"{name}, all heads" if k is None else f"{name}, {k} heads"
+    called = f"{name}, all heads" if k is None else f"{name}, {_count(k, 'head')}"
     return Row(called, partial(_keeping, name, k), x=float("inf") if k is None else k)
 
 
@@ -191,6 +191,10 @@ def _keeping(name: str, k: int | None, resources: Resources) -> Method:
     if not isinstance(made, SAVs):
         return made
     return replace(made, classifier=SAVClassifier.from_preset(name, k=k))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _method(each: Row) -> str:

@@ -187,13 +187,17 @@ def _tables(results: Results) -> list[RenderableType]:
     """Tables of at most 80 columns: some scores beside each other, then the next."""
     from rich.text import Text
 
-    from savs.bench.grids import Reasons, paper_grid, places_of, score_grid, value_and_half
+    from savs.bench.grids import Reasons, curve_grid, heads_grid, paper_grid, places_of, score_grid, value_and_half
 
+    if results.recipe.shows == "heads":
+        kept = heads_grid(results)
+        return [_table(kept), Text(kept.says, style="dim")]
+    curves = [curve_grid(results, panel) for panel in results.recipe.panels if panel.counts]
+    if curves:
+        return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim")]
     reasons = Reasons()
     parts: list[RenderableType] = []
     for panel in results.recipe.panels:
-        if panel.counts or results.recipe.shows == "heads":
-            continue
         places = places_of(panel)
         for start in range(0, len(places), _ACROSS):
             grid = score_grid(
