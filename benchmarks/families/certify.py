@@ -5,6 +5,7 @@ Random weights show whether heads are found and read rightly; they show nothing 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,23 +17,25 @@ import transformers
 from PIL import Image
 from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from benchmarks.families.model_types import INPUTS
 from benchmarks.families.processors import processor_for
 from benchmarks.families.shrink import shrunk
 from savs.backbones.attention import AttentionMap, layout_of, map_attention
 from savs.backbones.capture import capture_heads
 from savs.backbones.huggingface import load_backbone
 from savs.backbones.loading import load_config
+from savs.backbones.probe import project, relative_difference, watch_projections
 from savs.data.example import Example, Media
+from savs.doctor.certificate import SAME, TOLERANCES, difference
 from savs.errors import BackboneError
 from savs.model import SAVModel
 
 #: Largest difference between a batch and single rows that rounding explains, of the largest value, in float32.
-TOLERANCE = 1e-4
+TOLERANCE = TOLERANCES["float32"]
 #: Rows of these lengths, in one padded batch.
 _LENGTHS = (3, 17, 9, 12)
 #: Types that AutoModel does not open as something that writes text.
 _CLASSES = {"qwen2_audio": "Qwen2AudioForConditionalGeneration"}
-INPUTS = ("text", "one image", "two images")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Record:
 
     Attributes:
         model_type: as transformers names it.
-        problem: why it is not supported, or empty.
+        problem: why no heads are read, or empty.
+        needs: libraries beside savs' own that it was tried with, or could not be tried without.
         projection: path of the first projection, layer numbers as `N`.
         layers: decoder layers whose heads are read, of the tiny model.
         heads: how many in each.
@@ -51,11 +55,14 @@ class Record:
         identity: largest difference between the captured value, projected, and the projection's own output.
         batch: largest relative difference between a padded batch of token rows and each row alone, where the model
             takes text alone.
-        inputs: `ok`, or why not, for each kind of input through the real processor, `load_backbone` and `SAVModel`.
+        transformers: its version.
+        inputs: what became of each kind of input through the real processor, `load_backbone` and `SAVModel`: `ok`;
+            `refused: ` and savs' own sentence; or whatever else went wrong.
     """
 
     model_type: str
     problem: str = ""
+    needs: list[str] = field(default_factory=list)
     projection: str = ""
     layers: list[int] = field(default_factory=list)
     heads: list[int] = field(default_factory=list)
@@ -65,6 +72,7 @@ class Record:
     identity: float | None = None
     batch: float | None = None
     inputs: dict[str, str] = field(default_factory=dict)
+    transformers: str = transformers.__version__
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object."""
@@ -85,20 +93,24 @@ def certify(model_type: str, *, media: bool = True) -> Record:
     torch.manual_seed(0)
     processor: Any = None
     no_processor = ""
+    needs: list[str] = []
     try:
         processor = processor_for(config) if media else None
     except Exception as error:  # whatever a family's processor raises is what the record is for
         no_processor = sentence(error)
+        needs = _missing(error)
     try:
         model = _build(config, model_type)
         found = map_attention(model)
     except Exception as error:
-        return Record(model_type, problem=sentence(error))
+        return Record(model_type, problem=sentence(error), needs=needs + _missing(error))
     inputs: dict[str, str] = {}
     identity = batch = None
     try:
         identity, batch = _read_text(model, found)
         inputs["token rows"] = "ok" if batch < TOLERANCE else f"a padded batch differs by {batch:.1e}"
+    except (TypeError, ValueError):  # it asks for the image
+        inputs["token rows"] = "takes no text alone"
     except Exception as error:
         inputs["token rows"] = sentence(error)
     if media:
@@ -110,6 +122,7 @@ def certify(model_type: str, *, media: bool = True) -> Record:
     first = found.sources[0]
     return Record(
         model_type,
+        needs=needs,
         projection=first.name.replace(f".{first.layer}.", ".N."),
         layers=[source.layer for source in found.sources],
         heads=[source.n_heads for source in found.sources],
@@ -152,48 +165,26 @@ def _read_text(model: Any, found: AttentionMap) -> tuple[float, float]:
     ids = torch.randint(10, 250, mask.shape, generator=torch.Generator().manual_seed(0)) * mask
     head_dim = layout_of(found.sources).head_dim
 
-    def read(rows: slice, length: int) -> torch.Tensor:
+    def read(rows: slice, length: int) -> tuple[torch.Tensor, float]:
         arguments = {"input_ids": ids[rows, :length], "attention_mask": mask[rows, :length]}
         last = arguments["attention_mask"].sum(dim=1) - 1 - length
         if model.config.is_encoder_decoder:
             arguments["decoder_input_ids"] = torch.ones(len(last), 1, dtype=torch.long)
             last = torch.full_like(last, -1)
-        with torch.inference_mode(), capture_heads(found.sources, last) as captured:
-            model(**arguments, use_cache=False)
-        return captured.stacked(head_dim)
+        sources = found.sources
+        with torch.inference_mode():
+            # The pass stops before the deepest projection, which is thus not watched.
+            with watch_projections(sources, last) as given, capture_heads(sources, last) as captured:
+                model(**arguments, use_cache=False)
+            z = captured.stacked(head_dim)
+            projected = project(sources, z, given)
+        return z, max((float((projected[layer] - given[layer]).abs().max()) for layer in given), default=0.0)
 
-    projected: dict[int, torch.Tensor] = {}
-    handles = [
-        source.projection.register_forward_hook(
-            lambda _module, _inputs, output, layer=source.layer: projected.__setitem__(layer, output)
-        )
-        for source in found.sources
-    ]
-    padded = read(slice(None), width)
-    for handle in handles:
-        handle.remove()
-    alone = torch.cat([read(slice(i, i + 1), length) for i, length in enumerate(_LENGTHS)])
+    padded, identity = read(slice(None), width)
+    alone = torch.cat([read(slice(i, i + 1), length)[0] for i, length in enumerate(_LENGTHS)])
     if float((alone[0] - alone[1]).abs().max()) < 1e-3 * float(alone.abs().max()):
-        raise ValueError("different texts give the same heads")
-    return _identity(found, padded, projected, mask), float((padded - alone).abs().max() / alone.abs().max())
-
-
-def _identity(found: AttentionMap, z: torch.Tensor, projected: dict[int, torch.Tensor], mask: torch.Tensor) -> float:
-    """How far the captured heads, put through each projection's weights, are from what that projection gave."""
-    worst, column = 0.0, 0
-    for source in found.sources:
-        heads = z[:, column : column + source.n_heads, : source.head_dim].flatten(1)
-        column += source.n_heads
-        if source.layer not in projected:  # the pass stops before the deepest projection runs
-            continue
-        weight = source.projection.weight
-        expected = heads @ (weight if type(source.projection).__name__ == "Conv1D" else weight.T)
-        bias = getattr(source.projection, "bias", None)
-        output = projected[source.layer].reshape(len(z), -1, expected.shape[-1])
-        last = mask.sum(dim=1) - 1 if output.shape[1] == mask.shape[1] else torch.full((len(z),), -1)
-        output = output[torch.arange(len(z)), last]
-        worst = max(worst, float((expected + (0 if bias is None else bias) - output).abs().max()))
-    return worst
+        raise RuntimeError("different texts give the same heads")
+    return identity, relative_difference(padded, alone)
 
 
 def _through_processor(model: Any, processor: Any, kinds: Sequence[str]) -> dict[str, str]:
@@ -203,27 +194,40 @@ def _through_processor(model: Any, processor: Any, kinds: Sequence[str]) -> dict
             model.save_pretrained(folder)
             processor.save_pretrained(folder)
             backbone = load_backbone(folder, dtype="float32", device="cpu")
+        except BackboneError as error:
+            return {name: "refused: " + str(error).replace(folder, "it") for name in kinds}
         except Exception as error:
             return {name: sentence(error) for name in kinds}
-        return {name: _fit_and_predict(backbone, count) for count, name in enumerate(kinds)}
+        results = {}
+        for count, name in enumerate(kinds):
+            try:
+                results[name] = _fit_and_predict(backbone, count)
+            except BackboneError as error:
+                words = str(error).removeprefix(f"{backbone.spec.model} ")
+                results[name] = "refused: " + re.sub(r"( \(example '\d'\)|, but example .*)$", "", words)
+            except Exception as error:
+                results[name] = sentence(error)
+        return results
 
 
 def _fit_and_predict(backbone: Any, count: int) -> str:
-    """`ok`, or what went wrong with `count` images an example."""
+    """`ok`, or what is wrong with what came out for `count` images an example."""
     examples = _examples(count)
-    try:
-        alone = backbone.head_activations(examples, batch_size=1)
-        together = backbone.head_activations(examples, batch_size=4)
-        difference = float(np.abs(together - alone).max() / np.abs(alone).max())
-        if difference > TOLERANCE:
-            return f"a batch differs from single examples by {difference:.1e}"
-        if count and float(np.abs(alone[0] - alone[-1]).max()) < 1e-4 * float(np.abs(alone).max()):
-            return "different images give the same heads"
-        model = SAVModel.fit(backbone, examples)
-        answers = [prediction.label for prediction in model.predict(examples)]
-    except Exception as error:
-        return sentence(error)
+    alone = backbone.head_activations(examples, batch_size=1)
+    together = backbone.head_activations(examples, batch_size=4)
+    if (off := difference(together, alone)) > TOLERANCE:
+        return f"a batch differs from single examples by {off:.1e}"
+    if count and difference(alone[-1], alone[0]) < SAME:
+        return "different images give the same heads"
+    model = SAVModel.fit(backbone, examples)
+    answers = [prediction.label for prediction in model.predict(examples)]
     return "ok" if set(answers) <= {"dark", "bright"} else f"unexpected answers {answers}"
+
+
+def _missing(error: BaseException) -> list[str]:
+    """The library that an error asks for, if it does."""
+    name = re.search(r"requires the (\w+) library|No module named '(\w+)'", str(error))
+    return [(name[1] or name[2]).lower()] if name else []
 
 
 def _examples(count: int) -> list[Example]:

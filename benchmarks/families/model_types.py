@@ -15,3 +15,5 @@ TEXT_TYPES = tuple(
 #: Models that hear; the omni models stand among the multimodal ones.
 AUDIO_TYPES = ("qwen2_audio",)
 ALL_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES, *AUDIO_TYPES)
+#: What an example may hold, by the number of its images.
+INPUTS = ("text", "one image", "two images")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.families.certify import INPUTS
-from benchmarks.families.model_types import AUDIO_TYPES, MULTIMODAL_TYPES, TEXT_TYPES
+from benchmarks.families.model_types import AUDIO_TYPES, INPUTS, MULTIMODAL_TYPES, TEXT_TYPES
 
 _HEAD = """# Models
 
@@ -19,24 +18,29 @@ A type that is not here, or not whole, may still work: its heads are found by st
 
 What the columns say:
 
+- **type**: transformers' name of it; behind it what it needs beside savs: most types run with Pillow alone, some have
+  image processors for torchvision only, and two have image towers of timm.
 - **heads at**: the projection whose input holds the heads, `N` for the layer. *gated*: the model gates or normalises
   the heads before it projects them, and what is read is the outcome of that.
 - **left out**: layers of the tiny model that hold no softmax self-attention of the text decoder, and why.
 - **batch**: a padded batch of token rows gives what each row alone gives, in float32 up to rounding, and the captured
-  heads times the projection's weights are the projection's output. A dash: the model takes no text alone.
+  heads times the projection's weights are the projection's output. *no*: the model takes no text alone, or reads a
+  prompt in both directions, so that padding reaches it; `savs` notices, and batches only what is alike.
 - **text, one image, two images**: saved, loaded, fitted and predicted with through a real processor made of small
-  local files, a batch equal to single examples. A dash: not tried here or not possible; the reason stands below.
+  local files; a batch of unlike examples equals single ones, and other images give other heads. *no*: refused in one
+  sentence, which stands below. *fails*: it should work, or be refused, and does neither yet.
 
-Not every reason speaks of the family: where counts of image tokens or sizes do not match, it is the tiny processor that
-the program has not learned to build yet.
+Media are images, and videos as frames. Models that hear are read with text and images: `savs` reads no audio.
 """
 
-_SHORT = {
-    "requires the Torchvision library": "its image processor exists for torchvision alone, which was not installed",
-    "requires the timm library": "its image tower needs timm, which was not installed",
-    "required positional argument": "it takes no text without an image",
-    "ended by signal 14": "the tiny model is too slow for the time limit",
-}
+_WORDS = {"ok": "yes", "refused": "no", "takes no text alone": "no", "a padded batch differs": "no"}
+
+
+def supported(record: Mapping[str, Any]) -> bool:
+    """Whether a type works end to end: what it is made for is `ok`, and anything else `ok` or refused."""
+    inputs = {name: result for name, result in record["inputs"].items() if name != "token rows"}
+    main = inputs.get("one image", inputs.get("text"))
+    return main == "ok" and all(verdict(result) in ("yes", "no") for result in inputs.values())
 
 
 def render(records: Mapping[str, Mapping[str, Any]]) -> str:
@@ -57,37 +61,40 @@ def counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     rows = [records[name] for name in MULTIMODAL_TYPES if name in records]
     return {
         "types": len(rows),
-        "heads": sum(not row["problem"] for row in rows),
-        "token rows": sum(row["inputs"].get("token rows") == "ok" for row in rows),
-        "one image": sum(row["inputs"].get("one image") == "ok" for row in rows),
-        "two images": sum(row["inputs"].get("two images") == "ok" for row in rows),
+        "supported": sum(map(supported, rows)),
+        "two images": sum(supported(row) and row["inputs"].get("two images") == "ok" for row in rows),
+        "more": sum(supported(row) and bool(row["needs"]) for row in rows),
+        "refused": sum(row["problem"].startswith("refused") for row in rows),
     }
 
 
 def _summary(records: Mapping[str, Mapping[str, Any]]) -> str:
     n = counts(records)
     return (
-        f"Of {n['types']} types that take images and text, heads are found in {n['heads']}; {n['token rows']} pass on "
-        f"token rows; {n['one image']} were fitted and predicted with through their processor with one image an "
-        f"example, {n['two images']} with two.\n"
+        f"Of {n['types']} types that take images and text, {n['supported']} work end to end, {n['two images']} of them "
+        f"with two images an example; {n['more']} need a library more. {n['refused']} are refused with the reason.\n"
     )
 
 
 def _table(rows: list[Mapping[str, Any]]) -> str:
     lines = ["| type | heads at | left out | batch | text | one image | two images |", "|---|---|---|---|---|---|---|"]
     for row in rows:
+        name = row["model_type"] + (f" ({', '.join(row['needs'])})" if row["needs"] else "")
         if row["problem"]:
-            lines.append(f"| {row['model_type']} | - | | | | | |")
+            lines.append(f"| {name} | - | | | | | |")
             continue
         where = f"`{row['projection']}`" + (", gated" if row["gated"] else "")
         left = "; ".join(f"{reason}: {', '.join(map(str, layers))}" for reason, layers in row["left_out"].items())
-        marks = [_mark(row["inputs"].get(name)) for name in ("token rows", *INPUTS)]
-        lines.append(f"| {row['model_type']} | {where} | {left} | {' | '.join(marks)} |")
+        marks = [verdict(row["inputs"].get(name)) for name in ("token rows", *INPUTS)]
+        lines.append(f"| {name} | {where} | {left} | {' | '.join(marks)} |")
     return "\n".join(lines) + "\n"
 
 
-def _mark(result: str | None) -> str:
-    return "yes" if result == "ok" else "-"
+def verdict(result: str | None) -> str:
+    """What a cell says of a result; nothing where such input was not tried, since the type takes none."""
+    if result is None:
+        return ""
+    return next((word for words, word in _WORDS.items() if result.startswith(words)), "fails")
 
 
 def _reasons(rows: list[Mapping[str, Any]]) -> str:
@@ -98,14 +105,14 @@ def _reasons(rows: list[Mapping[str, Any]]) -> str:
             continue
         grouped: dict[str, list[str]] = {}
         for name, result in row["inputs"].items():
-            if result != "ok":
+            if result != "ok" and not (name == "token rows" and verdict(result) == "no"):
                 grouped.setdefault(result, []).append(name)
         for reason, names in grouped.items():
             lines.append(f"- **{row['model_type']}**, {', '.join(names)}: {_plain(reason)}")
-    return "Why not:\n\n" + "\n".join(lines) + "\n" if lines else ""
+    return "What is refused or fails, and why:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it stands, what is often said said briefly."""
-    text = next((short for words, short in _SHORT.items() if words in text), text)
+    """Text that Markdown shows as it stands."""
+    text = text.removeprefix("refused: ")
     return text.replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;").replace("_", "\\_")

@@ -12,7 +12,7 @@ import re
 import struct
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -298,6 +298,7 @@ class _NoVideoProcessor:
     """Stands where a video processor would: all that one may ask of it is empty."""
 
     valid_kwargs = None
+    model_input_names: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> str:
         if name.startswith("__"):  # what copies and prints it
