@@ -170,6 +170,21 @@ def test_inspect_a_store(store, tmp_path):
     assert f"{shard.name}: is damaged" in result.stderr and "delete it" in result.stderr
 
 
+def test_predictions_as_a_table_are_the_lines(store, data, tmp_path):
+    import pyarrow.parquet as pq
+
+    done("fit", data, "--store", store, "-o", tmp_path / "clf", "--k", 3)
+    lines = [json.loads(line) for line in done("predict", tmp_path / "clf", data, "--store", store).stdout.splitlines()]
+    done("predict", tmp_path / "clf", data, "--store", store, "-o", tmp_path / "answers.parquet")
+    rows = pq.read_table(tmp_path / "answers.parquet").to_pylist()
+    for row in rows:
+        assert row.pop("classifier") is None
+        row |= {name: dict(row[name]) for name in ("probabilities", "votes")}
+    assert rows == lines and len(rows) == 12
+    assert [path.name for path in tmp_path.glob("answers*")] == ["answers.parquet"]
+    assert "exists" in refused("predict", tmp_path / "clf", data, "-o", tmp_path / "answers.parquet")
+
+
 def test_verify_is_for_stores(store, data, tmp_path):
     done("fit", data, "--store", store, "-o", tmp_path / "clf")
     assert "holds no store; --verify and --parquet are for" in refused("inspect", tmp_path / "clf", "--verify")

@@ -82,6 +82,10 @@ def fill(
     keys = example_keys(examples)
     done = len(examples) - len(store.missing(keys))
     pieces = [[examples[row] for row in rows] for rows in plan(store, keys, commit_every)]
+    if not pieces:
+        if progress is not None:
+            progress(len(examples), len(examples))
+        return 0
     folder = store.folder.absolute()
 
     def make() -> Task:
@@ -159,11 +163,21 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
     packed = pickler.dumps(make)
 
     class Worker:
+        """Hands on what a user can mend as a result, since Ray would wrap it, or give its text alone."""
+
         def __init__(self) -> None:
-            self.task = pickler.loads(packed)()
+            self.problem: SavsError | None = None
+            try:
+                self.task = pickler.loads(packed)()
+            except SavsError as error:
+                self.problem = error
 
         def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
-            return {"result": pickle.dumps(self.task(pickle.loads(row["piece"])))}
+            try:
+                result = self.problem or self.task(pickle.loads(row["piece"]))
+            except SavsError as error:
+                result = error
+            return {"result": pickle.dumps(result)}
 
     rows = ray.data.from_items(
         [{"piece": pickle.dumps([_located(one) for one in piece])} for piece in pieces],
@@ -178,9 +192,12 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
     )
     try:
         for row in done.iter_rows():
-            yield pickle.loads(row["result"])
+            result = pickle.loads(row["result"])
+            if isinstance(result, SavsError):
+                raise result
+            yield result
     except RayError as error:
-        raise _reason(error) from error
+        raise BackboneError(f"the workers failed: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _located(example: Example) -> Example:
@@ -220,21 +237,12 @@ def _running(workers: Workers) -> Iterator[None]:
                 f"{workers.count} workers with {workers.gpus:g} GPUs each were asked for, and this machine has "
                 f"{gpus:g}; ask for fewer, or name a cluster in RAY_ADDRESS"
             )
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        context.print_on_execution_start = False
         context.execution_options.preserve_order = True
         yield
     finally:
         if own:
             ray.shutdown()
-
-
-def _reason(error: BaseException) -> Exception:
-    """What a worker raised, where it is an error that a user can mend."""
-    seen: BaseException | None = error
-    while seen is not None:
-        for inner in (seen, getattr(seen, "cause", None)):
-            if isinstance(inner, SavsError):
-                return inner
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return BackboneError(f"the workers failed: {str(error).strip().splitlines()[-1]}")
