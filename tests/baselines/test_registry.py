@@ -3,8 +3,10 @@
 import pytest
 
 from problems import features_of, problem_of
+from savs.backbones.tuning import Tuning
 from savs.baselines.method import Method
 from savs.baselines.registry import METHODS, Resources, build
+from savs.baselines.task_vectors import Search
 from savs.errors import BackboneError, SavsError
 
 PROBLEM = problem_of()
@@ -29,6 +31,14 @@ def test_methods_come_in_the_order_asked_for():
     methods = build(["hec", "majority", "sav"], Resources(features=features))
     assert [method.name for method in methods] == ["hec", "majority", "sav"]
     assert [len(method.predict(PROBLEM)) for method in methods] == [len(PROBLEM.test)] * 3
+
+
+def test_a_small_model_gets_short_searches():
+    resources = Resources(tuning=Tuning(epochs=7))
+    assert resources.sized_for("some/model-7b") == resources
+    small = resources.sized_for("demo")
+    assert small.search.prompts < Search().prompts
+    assert small.tuning.learning_rate > Tuning().learning_rate
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
+from savs.backbones import tuning
 from savs.backbones.base import Backbone
 from savs.backbones.tuning import Tuning
+from savs.baselines import task_vectors
 from savs.baselines.chat_client import ChatClient
 from savs.baselines.endpoint import ZeroShotEndpoint
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
@@ -49,6 +51,12 @@ class Resources:
     endpoint: ChatClient | None = None
     search: Search = field(default_factory=Search)
     tuning: Tuning = field(default_factory=Tuning)
+
+    def sized_for(self, model: str) -> Resources:
+        """The same, with searches and training as long as befits a model: short ones for the embedded `demo`."""
+        if model != "demo":
+            return self
+        return replace(self, search=task_vectors.SMALL, tuning=tuning.SMALL)
 
 
 #: What a row of a dual encoder says where there is none.

@@ -84,7 +84,7 @@ def compare(
     with working(f"reading the heads of {backbone.spec.model}") as progress:
         features = extract(backbone, examples, batch_size=batch_size, progress=progress)
     frozen = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
-    resources = Resources(backbone=frozen, features=features)
+    resources = Resources(backbone=frozen, features=features).sized_for(frozen.spec.model)
     result = bake_off(
         examples,
         build(names, resources),
