@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.speed import plain
 from benchmarks.speed.models import Workload, on_disk, pictures, questions, temporary
 from benchmarks.speed.timing import Row, Spread, Timer, ratios
-from savs.backbones.batches import CPU_TOKENS, Levers, batches
+from savs.backbones.batches import Levers, batches
 from savs.backbones.cost import measured
 from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.backbones.shallow import Shallow
@@ -106,7 +106,7 @@ def overhead(work: Workload, timer: Timer) -> Row:
     """Reading heads from examples, against the bare forward of the same batches, made before."""
     backbone = work.backbone
     with _set(backbone, share_prefixes=False):
-        made = list(batches(work.test, backbone._encoder, size=None, tokens=CPU_TOKENS, share=False))
+        made = list(batches(work.test, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False))
 
         def bare() -> None:
             with torch.inference_mode():
@@ -146,7 +146,9 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
         return timer.row("levers", work.name, what, {**ways})
 
     chosen = with_levers(off)
-    more = with_levers(replace(off, tokens_per_batch=2048))
+    usual = backbone.tokens_per_batch
+    other = 768 if usual > 768 else 2048
+    otherwise = with_levers(replace(off, tokens_per_batch=other))
     beside = with_levers(replace(off, prefetch=True))
     shared = with_levers(replace(off, share_prefixes=True))
     rows = [
@@ -154,7 +156,7 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
         for size, name in ((1, "batches of 1"), (8, "batches of 8"), (48, "batches of 48"))
     ]
     rows += [
-        row(f"{CPU_TOKENS} tokens a batch", {"2048 tokens": more, f"{CPU_TOKENS} tokens": chosen}),
+        row(f"{usual} tokens a batch", {f"{other} tokens": otherwise, f"{usual} tokens": chosen}),
         row("inputs made beside the forward", {"in turns": chosen, "beside": beside}),
         row("common beginning run once", {"every prompt whole": chosen, "shared": shared}),
     ]
@@ -168,7 +170,7 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
 def last_query(work: Workload, timer: Timer) -> Row:
     """The most that one query alone in the deepest layer could bring: to its heads' outputs against to its values."""
     backbone = work.backbone
-    made = list(batches(work.test, backbone._encoder, size=None, tokens=CPU_TOKENS, share=False))
+    made = list(batches(work.test, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False))
     source = backbone.sources[-1]
     values = backbone.model.get_submodule(source.name.rpartition(".")[0]).get_submodule("v_proj")
 

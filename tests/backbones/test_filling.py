@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from savs.backbones.batches import CPU_TOKENS, Levers, batches, of_equal_media, prefetched
+from savs.backbones.batches import Levers, batches, of_equal_media, prefetched
 from savs.data.example import Example, Media
 from savs.errors import DataError
 
@@ -17,7 +17,7 @@ def of_lengths(lengths):
     return [Example(f"{i}", letters[i % 26] + letters[i // 26] + "x" * length) for i, length in enumerate(lengths)]
 
 
-def made(model, examples, *, size=None, tokens=CPU_TOKENS, share=True):
+def made(model, examples, *, size=None, tokens=768, share=True):
     return list(batches(examples, model._encoder, size=size, tokens=tokens, share=share))
 
 

@@ -22,10 +22,10 @@ from savs.backbones.prefixes import Prompt, Tails, common_length, split
 from savs.data.example import Example, Media
 from savs.data.media import content_key
 
-#: Tokens of one forward pass, padding counted, unless told otherwise. On a CPU what a layer makes of more of them no
-#: longer fits in its cache (docs/speed.md); a GPU is kept busy by so many.
-CPU_TOKENS = 768
+#: Tokens of one forward pass that keep a GPU busy. A CPU is busy with any, and slows down where what a layer makes of
+#: them no longer fits in its cache: so many values, and so many tokens at least and at most (docs/speed.md).
 GPU_TOKENS = 16_384
+_CPU_VALUES, _CPU_LEAST, _CPU_MOST = 2**20, 768, 2048
 
 #: Prompts of text alone share their beginning where that saves such a part of their tokens: it costs a pass more.
 _WORTH = 0.2
@@ -38,7 +38,7 @@ class Levers:
     """What makes the reading of heads fast. None of it changes what is read by more than rounding.
 
     Attributes:
-        tokens_per_batch: tokens of one forward pass; by default 768 on a CPU and 16,384 elsewhere.
+        tokens_per_batch: tokens of one forward pass; `usual_tokens` by default.
         share_prefixes: run the common beginning of prompts once; see `prefixes`.
         prefetch: make the next batch's inputs while the model runs.
     """
@@ -46,6 +46,19 @@ class Levers:
     tokens_per_batch: int | None = None
     share_prefixes: bool = True
     prefetch: bool = True
+
+
+def usual_tokens(device: str, width: int) -> int:
+    """Tokens of one forward pass, padding counted, unless told otherwise.
+
+    Args:
+        device: its kind, such as `cpu`.
+        width: values that the widest part of a layer makes of one token.
+
+    >>> usual_tokens("cpu", 288), usual_tokens("cpu", 1024), usual_tokens("cpu", 18944), usual_tokens("cuda", 18944)
+    (2048, 1024, 768, 16384)
+    """
+    return GPU_TOKENS if device != "cpu" else min(_CPU_MOST, max(_CPU_LEAST, _CPU_VALUES // width))
 
 
 @dataclass(frozen=True)

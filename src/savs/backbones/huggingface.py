@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from savs.backbones import loading
 from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.batches import CPU_TOKENS, GPU_TOKENS, Levers, batches, of_equal_media, prefetched
+from savs.backbones.batches import Levers, batches, of_equal_media, prefetched, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.quantised import how_kept
@@ -136,6 +136,14 @@ class HuggingFaceBackbone:
         """Why prompts that begin alike are each run whole; empty where they are not, or it was not tried yet."""
         return self._passes.sharing_obstacle
 
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens of one forward pass: what `levers` say, or what suits the device and the model's width."""
+        text: Any = self.model.config.get_text_config(decoder=True)
+        width = getattr(text, "intermediate_size", None) or 4 * getattr(text, "hidden_size", 1024)
+        widest = max(width) if isinstance(width, list | tuple) else width  # Gemma 3n has one for each layer
+        return self.levers.tokens_per_batch or usual_tokens(self.model.device.type, widest)
+
     def head_activations(
         self,
         examples: Sequence[Example],
@@ -146,7 +154,7 @@ class HuggingFaceBackbone:
     ) -> FloatArray:
         """Each head's output at the last prompt token. See `Backbone.head_activations`.
 
-        Without a `batch_size` a batch holds as many examples as `levers.tokens_per_batch` allows. A batch that does
+        Without a `batch_size` a batch holds as many examples as `tokens_per_batch` allows. A batch that does
         not fit in memory is halved and tried again.
 
         Raises:
@@ -163,7 +171,7 @@ class HuggingFaceBackbone:
             examples,
             self._encoder,
             size=batch_size,
-            tokens=self.levers.tokens_per_batch or (CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS),
+            tokens=self.tokens_per_batch,
             share=self.levers.share_prefixes and not self.sharing_obstacle,
         )
         z = np.empty((len(examples), len(heads), self.layout.head_dim), dtype=np.float32)
