@@ -1,9 +1,10 @@
 """A Hugging Face model as a `Backbone`: prompts in, head features out, one forward pass an example.
 
-Knows processors, batches and padding. Knows no task, no label and no classifier.
+Knows how loading, encoding, batches and passes go together. Knows no task, no label and no classifier.
 
 Batches are padded on the right and read at their last real token: in a causal decoder real tokens never see what
-stands after them, so a batch gives what each example alone would give.
+stands after them, so a batch gives what each example alone would give. Whether that holds is asked of each model once,
+which runs a few rows a second time (see `passes`).
 """
 
 from __future__ import annotations
