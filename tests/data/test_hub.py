@@ -133,3 +133,17 @@ def test_without_datasets_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'savs\[hub\]'"):
         read_examples("hf://me/pets")
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_a_snapshot_is_read_by_the_real_library_with_class_names_and_untouched_bytes(root, snapshot, picture, limit):
+    datasets = pytest.importorskip("datasets")
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    rows = [{"image": picture(i), "label": i % 2} for i in range(3)]
+    snapshot("pets", features, test=rows)
+    found = list(hub_rows(HubName(str(root / "pets")), limit))
+    assert [row.cells["label"] for row in found] == ["cat", "dog", "cat"][:limit]
+    assert [row.cells["image"]["bytes"] for row in found] == [row["image"]["bytes"] for row in rows][:limit]
+    assert found[1].location == f"{root / 'pets'}/test[1]"
+    with pytest.raises(DataError, match="cannot be read from the Hub"):
+        list(hub_rows(HubName(str(root / "pets"), split="nowhere"), limit))

@@ -217,6 +217,12 @@ def test_sniffing_takes_most_rows_at_their_word_and_falls_back_on_the_general_ta
     assert sniff_task([{"question": "Is it?"}]).name == "general"
 
 
+def test_sniffing_takes_no_task_that_needs_a_file_or_is_one_of_several():
+    assert sniff_task([{"image": "1.jpg", "id": "1", "label": "n01440764"}]).name == "general"
+    assert sniff_task([{"image": "1.jpg", "label": "cat"}]).name == "general"
+    assert sniff_task([{"word1": "pug_1", "word2": "2", "word3": "2", "word4": "1"}]).name == "pets"
+
+
 def test_sniffing_refuses_columns_that_no_task_reads():
     with pytest.raises(DataError, match=r"no task reads these columns: img, prompt\. Expected image, question, video"):
         sniff_task([{"img": "a.jpg", "prompt": "?"}])

@@ -236,21 +236,13 @@ def builtin_tasks() -> tuple[Task, ...]:
 def sniff_task(rows: Sequence[Cells]) -> Task:
     """The built-in task that most of the rows look like; of several the one with the most signs; else `GENERIC`.
 
-    Where several tasks bear equally many signs, as for plain images with labels, the rows do not tell which it is.
+    Where several tasks bear equally many signs, as for plain images with labels, the rows do not tell which it is. Nor
+    do those of a layout that needs a file beside them, which may not be there.
 
     Raises:
         DataError: the rows look like no task, and have none of the columns that `GENERIC` reads.
     """
-    fitting = {
-        task: max(
-            map(
-                _weight,
-                (signs for signs in _signs(task) if signs.columns and 2 * sum(map(signs.fit, rows)) > len(rows)),
-            ),
-            default=0,
-        )
-        for task in builtin_tasks()
-    }
+    fitting = {task: max((_weight(signs, rows) for signs in _telling(task)), default=0) for task in builtin_tasks()}
     best = max(fitting.values())
     told = [task for task, weight in fitting.items() if weight == best]
     if best and len(told) == 1:
@@ -270,8 +262,16 @@ def _signs(task: Task) -> list[Signs]:
     return [task.signs, *(layout.signs for layout in task.layouts)]
 
 
-def _weight(signs: Signs) -> int:
-    return len(signs.columns) + len(signs.patterns)
+def _telling(task: Task) -> list[Signs]:
+    """The signs that tell a task by its rows alone."""
+    alone = (layout for layout in task.layouts if not any(lookup.file for lookup in layout.lookups.values()))
+    return [task.signs, *(layout.signs for layout in alone)]
+
+
+def _weight(signs: Signs, rows: Sequence[Cells]) -> int:
+    """How many signs most of the rows bear; none where they bear only some."""
+    borne = signs.columns and 2 * sum(map(signs.fit, rows)) > len(rows)
+    return len(signs.columns) + len(signs.patterns) if borne else 0
 
 
 def _check(task: Task) -> None:
