@@ -119,7 +119,8 @@ class Encoder:
         batch = with_decoder_inputs(batch, self._config, self._base, self.tokenizer, list(prompts))
         rows = {len(batch[name]) for name in ("input_ids", "decoder_input_ids") if name in batch}
         if rows != {len(prompts)}:
-            raise self.refusal(examples[0], ValueError(f"its processor makes {rows} rows of {len(prompts)} prompts"))
+            reason = f"its processor makes {max(rows, default=0)} of {len(prompts)} prompts"
+            raise self.refusal(examples[0], ValueError(reason))
         return {name: value for name, value in batch.items() if self.accepts is None or name in self.accepts}
 
     def refusal(self, example: Example, error: Exception) -> BackboneError:
