@@ -360,7 +360,8 @@ def growth(work: Workload, counts: tuple[int, ...], timer: Timer) -> list[dict[s
     """Time and memory of predicting and of filling a store, by number of examples; images in files."""
     fitted = SAVModel.fit(work.backbone, work.pool)
     found = []
-    with temporary() as name:
+    # Pictures come again after a while: sharing them would make many examples cheaper than few.
+    with temporary() as name, _set(work.backbone, share_prefixes=False):
         folder = Path(name)
         examples = on_disk([*work.pool, *work.test], folder, max(counts))
         for n in counts:

@@ -223,3 +223,24 @@ def test_the_best_head_decides_a_tied_vote_and_shares_are_shares():
         np.testing.assert_allclose(share, counts)
         tied = [c for c, count in zip(classifier.classes_, counts, strict=True) if count == max(counts)]
         assert label == next(vote for vote in row if vote in tied)
+
+
+@pytest.mark.parametrize("preset", ["sav", "hec", "calm", "knn"])
+def test_answers_come_in_blocks_of_examples_that_change_nothing(preset, monkeypatch):
+    """Memory must not grow with examples x heads x classes."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(6), 4)
+    X = rng.normal(size=(24, 5, 8)) + y[:, None, None]
+    new = rng.normal(size=(50, 5, 8)) + rng.integers(0, 6, 50)[:, None, None]
+    offered = rng.random((50, 6)) < 0.5
+    offered[:, 2] = True
+    classifier = SAVClassifier.from_preset(preset, k=3).fit(X, y)
+    expected = [f(new, offered) for f in (classifier.predict, classifier.predict_proba, classifier.head_votes)]
+    decide, sizes = type(classifier.heads_).decide, []
+    monkeypatch.setattr(selector, "BLOCK_ELEMENTS", 7 * 3 * max(6, classifier.heads_.width))
+    monkeypatch.setattr(type(classifier.heads_), "decide", lambda self, z: sizes.append(len(z)) or decide(self, z))
+    in_blocks = [f(new, offered) for f in (classifier.predict, classifier.predict_proba, classifier.head_votes)]
+    assert sizes == [7, 7, 7, 7, 7, 7, 7, 1] * 3
+    np.testing.assert_array_equal(in_blocks[0], expected[0])
+    np.testing.assert_allclose(in_blocks[1], expected[1], rtol=1e-12)
+    np.testing.assert_array_equal(in_blocks[2], expected[2])

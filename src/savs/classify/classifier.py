@@ -5,6 +5,7 @@ A scikit-learn estimator over arrays. It knows no model, no file and no prompt.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -175,10 +176,8 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises:
             ValueError: `offered` has another shape, or offers an example nothing.
         """
-        decisions = self._decisions(X, offered)
-        if self.combination == "majority":
-            return np.asarray(self.classes_[_majority(best_class(decisions), len(self.classes_))])
-        return np.asarray(self.classes_[best_class(self._combine(decisions))])
+        chosen = self._answers(X, offered, self._choose)
+        return np.asarray(self.classes_[chosen])
 
     def predict_proba(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None = None) -> Float:
         """`[n_samples, n_classes]`: the share of the heads' votes, mean probability, or reliability-weighted mean.
@@ -186,11 +185,12 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Rows sum to one. None of the three is calibrated; a vote share in particular moves in steps of 1 / k. A class
         that is not `offered` (see `predict`) has none.
         """
-        return self._combine(self._decisions(X, offered))
+        return self._answers(X, offered, self._combine)
 
     def head_votes(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """`[n_samples, k]` the class that each kept head would choose alone, best-ranked head first."""
-        return np.asarray(self.classes_[best_class(self._decisions(X, offered))])
+        votes = self._answers(X, offered, best_class)
+        return np.asarray(self.classes_[votes])
 
     def transform(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
         """`[n_samples, k * head_dim]`: the kept heads' features side by side, for use as an embedding."""
@@ -291,17 +291,27 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"heads have {features.shape[2]} dimensions; fitted with {self.head_dim_in_}")
         return features.read_heads(self.selected_heads_.tolist())
 
-    def _decisions(self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None) -> Float:
+    def _answers(
+        self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None, answer: Callable[[Float], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """`answer` to the decisions `[n_rows, k, n_classes]`, some examples at a time: there may be many classes."""
         kept = self._kept(X)
-        decisions = np.empty((*kept.shape[:2], len(self.classes_)))
-        for rows in blocks(len(kept), kept.shape[1] * self.heads_.width):
-            decisions[rows] = self.heads_.decide(kept[rows].astype(np.float64))
-        if offered is not None:
-            expected = (len(kept), len(self.classes_))
-            if offered.shape != expected or not offered.any(axis=1).all():
-                raise ValueError(f"offered has shape {offered.shape}; expected {expected}, with a class in every row")
-            decisions[np.broadcast_to(~offered[:, None], decisions.shape)] = -np.inf
-        return decisions
+        expected = (len(kept), len(self.classes_))
+        if offered is not None and (offered.shape != expected or not offered.any(axis=1).all()):
+            raise ValueError(f"offered has shape {offered.shape}; expected {expected}, with a class in every row")
+        answers = []
+        for rows in blocks(len(kept), kept.shape[1] * max(self.heads_.width, len(self.classes_))):
+            decisions = self.heads_.decide(kept[rows].astype(np.float64))
+            if offered is not None:
+                decisions = np.where(offered[rows, None], decisions, -np.inf)
+            answers.append(answer(decisions))
+        return np.concatenate(answers)
+
+    def _choose(self, decisions: Float) -> Index:
+        """`[n_rows]` class indices."""
+        if self.combination == "majority":
+            return _majority(best_class(decisions), len(self.classes_))
+        return best_class(self._combine(decisions))
 
     def _combine(self, decisions: Float) -> Float:
         n_classes = decisions.shape[-1]
