@@ -3,6 +3,7 @@
 import pytest
 
 from savs.data.benchmarks import load_benchmark
+from savs.data.readers import read_examples
 from savs.errors import DataError
 
 datasets = pytest.importorskip("datasets")
@@ -115,6 +116,12 @@ def test_imagenet_in_numbered_folders(root, draw):
     loaded = load_benchmark("imagenet", root)
     assert loaded.classes == ("goldfish", "tench, Tinca tinca")
     assert [len(loaded.train), len(loaded.test)] == [4, 6]
+
+
+def test_images_without_a_label_need_no_names(root, draw):
+    draw("root/new/1.JPEG")
+    (example,) = read_examples(root / "new", task="imagenet")
+    assert (example.label, example.text) == (None, "What is in the image?\nAnswer with the class name.")
 
 
 def test_imagenet_from_the_hub_is_sixteen_way(snapshot, root, picture):

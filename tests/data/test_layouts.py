@@ -16,6 +16,7 @@ def test_lookups_refuse_what_is_not_listed_or_does_not_match():
     for text, message in (("b1", "column 'type' holds 'b'; expected one of 'a'"), ("a", r"matches \(\\w\)\\d\+")):
         with pytest.raises(DataError, match=message):
             layout.rows({"type": text})
+    assert layout.rows({"type": None})[0][1]["hint"] is None
     with pytest.raises(DataError, match="has no column 'type'"):
         layout.rows({"kind": "a"})
 

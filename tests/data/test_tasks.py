@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.data.layouts import Layout, Lookup, Signs, Variant
@@ -40,6 +40,7 @@ def test_a_task_survives_json_and_says_what_it_is(name):
     assert original.metric in METRICS
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Task,

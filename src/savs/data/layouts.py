@@ -52,12 +52,14 @@ class Lookup:
     file: tuple[str, ...] = ()
     every: int | None = None
 
-    def find(self, row: Cells) -> str:
-        """What the row's column stands for.
+    def find(self, row: Cells) -> str | None:
+        """What the row's column stands for; nothing stands for nothing.
 
         Raises:
             DataError: the column is missing, does not match, or holds what is not listed.
         """
+        if cell_in(row, self.column) is None:
+            return None
         text = text_in(row, self.column)
         if self.pattern is not None:
             match = re.fullmatch(self.pattern, text)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from savs.data.formats import matlab_vectors
-from savs.data.layouts import Cells
+from savs.data.layouts import Cells, Layout
 from savs.data.tasks import Task
 from savs.errors import DataError
 
@@ -29,18 +29,25 @@ def with_files(task: Task, rows: Iterable[Cells], folder: Path | None) -> Task:
     Raises:
         DataError: a file that is needed is nowhere, or cannot be read.
     """
-    used = {layout.name for layout in map(task.layout_of, rows) if layout is not None}
-    layouts = []
-    for layout in task.layouts:
-        named = [(column, lookup.file) for column, lookup in layout.lookups.items() if lookup.file]
-        if layout.name not in used or not named:
-            layouts.append(layout)
-            continue
-        values = {column: read_values(_find(files, folder)) for column, files in named}
-        if task.fields.label in values:
-            values[task.fields.label] = _kept_apart(values[task.fields.label])
-        layouts.append(layout.with_values(values))
-    return replace(task, layouts=tuple(layouts))
+    used = [(layout, row) for row in rows if (layout := task.layout_of(row)) is not None]
+    needing = {layout for layout, row in used if _looks_into_files(layout, row)}
+    layouts = tuple(
+        layout.with_values(_values(layout, folder, task.fields.label)) if layout in needing else layout
+        for layout in task.layouts
+    )
+    return replace(task, layouts=layouts)
+
+
+def _looks_into_files(layout: Layout, row: Cells) -> bool:
+    """Whether a row has anything that is looked up in a file; a column that the layout makes itself counts."""
+    return any(lookup.file and row.get(lookup.column, "made") is not None for lookup in layout.lookups.values())
+
+
+def _values(layout: Layout, folder: Path | None, label: str | None) -> dict[str, dict[str, str]]:
+    """What the files of a layout's lookups hold, by the name of the new column."""
+    files = {column: lookup.file for column, lookup in layout.lookups.items() if lookup.file}
+    values = {column: read_values(_find(names, folder)) for column, names in files.items()}
+    return {column: _kept_apart(found) if column == label else found for column, found in values.items()}
 
 
 def read_values(path: Path) -> dict[str, str]:
