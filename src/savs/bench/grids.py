@@ -51,6 +51,17 @@ def places_of(panel: Panel) -> list[Place]:
     return [(name, score) for name in panel.columns for score in column(name).scores]
 
 
+def blocks(places: Sequence[Place], across: int) -> list[list[Place]]:
+    """Places a few at a time, so that a table fits; the scores of one data set stay together."""
+    made: list[list[Place]] = [[]]
+    for name in dict.fromkeys(name for name, _ in places):
+        of_one = [place for place in places if place[0] == name]
+        if made[-1] and len(made[-1]) + len(of_one) > across:
+            made.append([])
+        made[-1] += of_one
+    return made
+
+
 def score_grid(
     results: Results,
     panel: Panel,

@@ -18,8 +18,8 @@ from savs.bench.columns import column
 from savs.bench.figures import figures
 from savs.bench.grids import (
     Grid,
-    Place,
     Reasons,
+    blocks,
     cost_grid,
     curve_grid,
     data_grid,
@@ -150,7 +150,7 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
                 cell=value_and_interval,
                 head=lambda column, score: column.score_title(score),
             )
-            for part in _blocks(places)
+            for part in blocks(places, _ACROSS)
         ]
         if panel.counts:
             grids.insert(0, curve_grid(results, panel))
@@ -166,7 +166,7 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
             )
         )
         if not panel.counts and len(panel.rows) > 1:
-            leads = [lead_grid(results, panel, part) for part in _blocks(places)]
+            leads = [lead_grid(results, panel, part) for part in blocks(places, _ACROSS)]
             sections.append(Section(leads[0].title, (leads[0].says,), tuple(leads)))
     unmatched = unmatched_grid(results)
     if unmatched is not None:
@@ -200,17 +200,6 @@ def _opening(results: Results, *, code: str) -> tuple[str, ...]:
     )
     about = (setting["about"],) if setting.get("about") else ()
     return (made, *about, model)
-
-
-def _blocks(places: Sequence[Place]) -> list[Sequence[Place]]:
-    """Places a few at a time; the scores of one data set stay together."""
-    blocks: list[list[Place]] = [[]]
-    for i, (name, score) in enumerate(places):
-        together = len(column(name).scores) if i == 0 or places[i - 1][0] != name else 0
-        if len(blocks[-1]) + max(together, 1) > _ACROSS and blocks[-1] and together:
-            blocks.append([])
-        blocks[-1].append((name, score))
-    return list(blocks)
 
 
 def _markdown_grid(grid: Grid) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Recipes = Literal["table1", "table2", "table3", "figure3", "figure4"]
 _DEMO = "demo"
 #: Scores beside each other in 80 columns.
-_ACROSS = 5
+_ACROSS = 4
 
 
 def bench(
@@ -187,7 +187,16 @@ def _tables(results: Results) -> list[RenderableType]:
     """Tables of at most 80 columns: some scores beside each other, then the next."""
     from rich.text import Text
 
-    from savs.bench.grids import Reasons, curve_grid, heads_grid, paper_grid, places_of, score_grid, value_and_half
+    from savs.bench.grids import (
+        Reasons,
+        blocks,
+        curve_grid,
+        heads_grid,
+        paper_grid,
+        places_of,
+        score_grid,
+        value_and_half,
+    )
 
     if results.recipe.shows == "heads":
         kept = heads_grid(results)
@@ -198,13 +207,12 @@ def _tables(results: Results) -> list[RenderableType]:
     reasons = Reasons()
     parts: list[RenderableType] = []
     for panel in results.recipe.panels:
-        places = places_of(panel)
-        for start in range(0, len(places), _ACROSS):
+        for part in blocks(places_of(panel), _ACROSS):
             grid = score_grid(
                 results,
                 panel,
                 reasons,
-                places=places[start : start + _ACROSS],
+                places=part,
                 cell=value_and_half,
                 head=lambda column, score: column.score_short(score),
             )
