@@ -223,16 +223,22 @@ def _running(workers: Workers) -> Iterator[None]:
     if workers.count < 1:
         raise BackboneError(f"{workers.count} workers were asked for; expected at least one")
     own = not ray.is_initialized()
-    if own and "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.WARNING)
-    elif own:
+    local = own and "RAY_ADDRESS" not in os.environ
+    options: dict[str, Any] = {}
+    if local:
         # One CPU more than the workers hold, for Ray Data's own tasks; work on few cores takes turns.
         cpus = max(os.cpu_count() or 1, int(workers.count * workers.cpus) + 1)
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        options = {"num_cpus": cpus, "include_dashboard": False}
+    if own:
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+        except Exception as error:  # Ray raises nothing more particular
+            ray.shutdown()
+            raise BackboneError(f"Ray cannot be started or reached: {error}") from error
     try:
         resources: Any = ray.cluster_resources  # untyped
         gpus = resources().get("GPU", 0)
-        if own and "RAY_ADDRESS" not in os.environ and workers.count * workers.gpus > gpus:
+        if local and workers.count * workers.gpus > gpus:
             raise BackboneError(
                 f"{workers.count} workers with {workers.gpus:g} GPUs each were asked for, and this machine has "
                 f"{gpus:g}; ask for fewer, or name a cluster in RAY_ADDRESS"

@@ -1,0 +1,46 @@
+"""Fitting from a store takes memory for a block of heads, however many heads there are."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+resource = pytest.importorskip("resource", reason="the most memory a process had is told by POSIX systems alone")
+
+FIT = """
+import json, resource, sys
+import numpy as np
+from savs.classify import SAVClassifier, selector
+from savs.store import ActivationStore
+folder, in_memory = sys.argv[1], sys.argv[2] == "True"
+selector.BLOCK_ELEMENTS = 2**20
+store = ActivationStore.open(folder)
+features = store.select([f"{row:032x}" for row in range(4000)])
+labels = np.arange(4000) % 4
+SAVClassifier(k=4).fit(features.load() if in_memory else features, labels)
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+def megabytes_to_fit(folder, *, in_memory):
+    """The most memory that a process has in which a fit runs."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FIT, str(folder), str(in_memory)],
+        check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return json.loads(ran.stdout) / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.slow
+def test_memory_does_not_follow_the_number_of_heads(tmp_path):
+    from benchmarks.store.measure import generate
+
+    for heads in (28, 280):
+        generate(tmp_path / str(heads), examples=4000, heads=heads, head_dim=64, seed=0)
+    few, many = (megabytes_to_fit(tmp_path / str(heads), in_memory=False) for heads in (28, 280))
+    whole = 4000 * 280 * 64 * 4 / 2**20  # 273 MB in float32
+    assert many < few + 0.1 * whole
+    # With all features in memory it shows: the test is not blind.
+    assert megabytes_to_fit(tmp_path / "280", in_memory=True) > many + 0.4 * whole
