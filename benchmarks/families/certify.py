@@ -79,13 +79,8 @@ class Record:
         return asdict(self)
 
 
-def certify(model_type: str, *, media: bool = True) -> Record:
-    """Build a tiny model of a type and try everything on it.
-
-    Args:
-        model_type: as transformers names it.
-        media: whether to go through the processor too, which takes most of the time.
-    """
+def certify(model_type: str) -> Record:
+    """Build a tiny model of a type and try everything on it."""
     config = shrunk(model_type)
     refusal = _refusal(config)
     if refusal:
@@ -95,7 +90,7 @@ def certify(model_type: str, *, media: bool = True) -> Record:
     no_processor = ""
     needs: list[str] = []
     try:
-        processor = processor_for(config) if media else None
+        processor = processor_for(config)
     except Exception as error:  # whatever a family's processor raises is what the record is for
         no_processor = sentence(error)
         needs = _missing(error)
@@ -113,9 +108,8 @@ def certify(model_type: str, *, media: bool = True) -> Record:
         inputs["token rows"] = "takes no text alone"
     except Exception as error:
         inputs["token rows"] = sentence(error)
-    if media:
-        kinds = INPUTS if processor is None or hasattr(processor, "image_processor") else INPUTS[:1]
-        inputs |= _through_processor(model, processor, kinds) if processor else {name: no_processor for name in kinds}
+    kinds = INPUTS if processor is None or hasattr(processor, "image_processor") else INPUTS[:1]
+    inputs |= _through_processor(model, processor, kinds) if processor else {name: no_processor for name in kinds}
     left_out: dict[str, list[int]] = {}
     for part in found.left_out:
         left_out.setdefault(part.reason, []).append(part.layer)
