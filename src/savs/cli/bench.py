@@ -207,6 +207,8 @@ def _tables(results: Results) -> list[RenderableType]:
     reasons = Reasons()
     parts: list[RenderableType] = []
     for panel in results.recipe.panels:
+        if panel.name:
+            parts.append(Text(f"{panel.name}  {panel.title}", style="bold"))
         for part in blocks(places_of(panel), _ACROSS):
             grid = score_grid(
                 results,
