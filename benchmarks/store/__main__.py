@@ -70,7 +70,7 @@ def _measure(examples: int, heads: int, arguments: argparse.Namespace) -> dict[s
         )
         print(examples, heads, "write", made, flush=True)
         size: dict[str, Any] = {"examples": examples, "heads": heads, "write": made}
-        for step in ("fit", "read", "predict", "verify"):
+        for step in ("read", "predict", "verify", "fit"):
             size[step] = in_a_process(step, folder / "store", examples)
             print(examples, heads, step, size[step], flush=True)
         return size
