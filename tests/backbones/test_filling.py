@@ -44,6 +44,12 @@ def test_one_example_runs_however_long_it_is(backbone):
     assert [len(batch.rows) for batch in cut] == [1, 1, 3]  # a batch counts on the width of the one before
 
 
+def test_no_batch_is_left_with_a_few_alone(backbone):
+    examples = of_lengths([10] * 21)
+    assert [len(batch.rows) for batch in made(backbone("gpt2"), examples, tokens=20 * 12)] == [11, 10]
+    assert [len(batch.rows) for batch in made(backbone("gpt2"), examples, size=20)] == [20, 1]
+
+
 def test_sorting_wastes_little_on_padding(backbone):
     model = backbone("gpt2")
     examples = of_lengths(np.random.default_rng(1).integers(1, 120, 60))

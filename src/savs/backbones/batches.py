@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
+from math import ceil
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -100,7 +101,7 @@ def batches(
         width = 0 if size else tokens_across(encoder.encode([queue[0][1].example], [queue[0][1].text]))
         start = 0
         while start < len(queue):
-            count = size or _fitting(queue, start, kept, width, tokens)
+            count = size or _evenly(len(queue) - start, _fitting(queue, start, kept, width, tokens))
             taken = queue[start : start + count]
             start += len(taken)
             batch = _batch([[prompt for _, prompt in part] for _, part in groupby(taken, itemgetter(0))], encoder)
@@ -180,6 +181,15 @@ def _fitting(queue: Sequence[tuple[int, Prompt]], start: int, kept: Sequence[int
         if spent > tokens and count:
             return count
     return len(queue) - start
+
+
+def _evenly(left: int, most: int) -> int:
+    """How many of those left to take, so that no batch is left with a few alone.
+
+    >>> _evenly(40, 39), _evenly(40, 40), _evenly(41, 20)
+    (20, 40, 14)
+    """
+    return ceil(left / ceil(left / most))
 
 
 def _batch(units: Sequence[Sequence[Prompt]], encoder: Encoder) -> Batch:
