@@ -14,7 +14,7 @@ from savs.cli.entry import app
 from savs.cli.grid import SHADES, head_grid
 from savs.features import HeadId
 
-COMMANDS = ["fit", "predict", "evaluate", "compare", "inspect", "models", "tasks", "doctor"]
+COMMANDS = ["fit", "predict", "evaluate", "compare", "inspect", "bench", "models", "tasks", "doctor"]
 
 
 def out(*arguments: str) -> str:
