@@ -29,6 +29,11 @@ def pick(rng: np.random.Generator, options: Sequence):  # noqa: ANN201
     return options[int(rng.integers(len(options)))]
 
 
+def pick_plain(rng: np.random.Generator, options: Sequence):  # noqa: ANN201
+    """One of the options, mostly the first: who is left of whom is learned in one wording first, then in the others."""
+    return options[0] if rng.random() < 0.6 else pick(rng, options)
+
+
 def ask(kind: str, rng: np.random.Generator, answer: str, **slots: str) -> Question:
     """A question of a kind, in one of its wordings."""
     return Question(kind, pick(rng, WORDINGS[kind]).format(**slots), answer)

@@ -44,7 +44,7 @@ class Book:
         """One row: image numbers, and `n` questions about them."""
         way = self.rng.random()
         if stage == "grounding" and way < 0.85:  # what is asked of things is plainest where there are few of them
-            pool = self.singles if way < 0.2 else self.doubles
+            pool = self.singles if way < 0.1 else self.doubles
         elif stage == "all" and way < 0.14:
             return self._pair(n)
         else:

@@ -22,13 +22,16 @@ def draw_curve(log: Path, picture: Path) -> None:
         left.plot(range(len(seen)), [e[f"tower_{name}"] for e in seen], marker="o", label=name.replace("_", ", "))
     left.set(title="vision tower, fresh scenes", xlabel="check", ylim=(0, 1))
     asked = [e for e in entries if "right" in e]
+    at, start = [], 0
+    for before, entry in zip([None, *asked], asked, strict=False):
+        if before and before["phase"] != entry["phase"]:
+            start = at[-1]
+            right.axvline(start, color="grey", linestyle=":")
+            right.text(start, 1.0, entry["phase"], va="top", fontsize=8)
+        at.append(start + entry["step"])
     for name in SHOWN:
-        points = [(i * 100, e["right"][name]) for i, e in enumerate(asked) if name in e["right"]]
+        points = [(x, e["right"][name]) for x, e in zip(at, asked, strict=True) if name in e["right"]]
         right.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
-    for i in range(1, len(asked)):
-        if asked[i]["phase"] != asked[i - 1]["phase"]:
-            right.axvline((i - 0.5) * 100, color="grey", linestyle=":")
-            right.text((i - 0.4) * 100, 1.0, asked[i]["phase"], va="top", fontsize=8)
     right.set(title="answer tokens right while training", xlabel="step", ylim=(0, 1.02))
     for axis in (left, right):
         axis.legend(fontsize=7, ncols=2)

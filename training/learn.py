@@ -36,8 +36,8 @@ class Phase:
     lessons: tuple[tuple[float, questions.Stage], ...]
     start: str | None = None
     layers: int = decoder.LAYERS // 2
-    matrix_rate: float = 0.02
-    rate: float = 2e-3
+    matrix_rate: float = 0.015
+    rate: float = 1.5e-3
     rows: int = 12
     questions: int = 10
 
@@ -174,10 +174,10 @@ def train_decoder(rank: int, workers: int, run: Path, phase: Phase) -> None:
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
         tally.add(batch, hits, packs, tokenizer.eos_token_id)
         state["seconds"] = time.time() - start
-        if rank == 0 and state["step"] % 50 == 0:
+        if rank == 0 and state["step"] % 100 == 0:
             seconds = round(state["seconds"], 1)
             log(run, phase=phase.name, step=state["step"], seconds=seconds, loss=running, right=tally.take())
-        if rank == 0 and state["step"] % 100 == 0:
+        if rank == 0 and state["step"] % 500 == 0:
             _checkpoint(own, parts, state)
     if rank == 0:
         _checkpoint(own, parts, state)

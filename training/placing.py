@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from asking import Question, ask, claim, pick, short_name
+from asking import Question, ask, claim, pick, pick_plain, short_name
 from savs.demo.scenes import OPPOSITE, RELATIONS, Object, Scene, describe, related_pairs, relation
-from wordings import RELATION_WORDS, STATEMENTS
+from wordings import RELATION_WORDS, STATEMENTS, WORDINGS
 
 
 def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -14,9 +14,8 @@ def ask_where(scene: Scene, rng: np.random.Generator) -> Question | None:
     if not (found := list(related_pairs(scene))):
         return None
     first, word, second = pick(rng, found)
-    return ask(
-        "where", rng, word.removesuffix(" of"), a=short_name(scene, first, rng), b=short_name(scene, second, rng)
-    )
+    text = pick_plain(rng, WORDINGS["where"]).format(a=short_name(scene, first, rng), b=short_name(scene, second, rng))
+    return Question("where", text, word.removesuffix(" of"))
 
 
 def ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
@@ -27,8 +26,8 @@ def ask_relation(scene: Scene, rng: np.random.Generator) -> Question | None:
     truth = bool(rng.random() < 0.5)
     if not truth:
         word = OPPOSITE[word] if rng.random() < 0.75 else pick(rng, [r for r in RELATIONS if r != word])
-    told = pick(rng, STATEMENTS["relation"]).format(
-        a=short_name(scene, first, rng), b=short_name(scene, second, rng), r=pick(rng, RELATION_WORDS[word])
+    told = pick_plain(rng, STATEMENTS["relation"]).format(
+        a=short_name(scene, first, rng), b=short_name(scene, second, rng), r=pick_plain(rng, RELATION_WORDS[word])
     )
     return claim("relation", rng, told, truth)
 

@@ -275,9 +275,9 @@ def train_tower(
             optimizer.step()
             step += 1
             running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
-            if step % 25 == 0:
+            if step % 100 == 0:
                 entry = {"phase": "tower", "step": step, "seconds": round(time.time() - start, 1), "loss": running}
-                if step % 100 == 0:
+                if step % 500 == 0:
                     entry |= score_tower(tower, heads, data.vocabularies)
                     tower.train()
                     torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, folder / "tower.pt")

@@ -30,8 +30,16 @@ MODEL = HERE.parent / "src" / "savs" / "demo" / "model"
 SCENES, PICTOGRAM_COPIES, TOWER_MINUTES = 44_000, 9, 22
 SYMBOLS = Phase("symbols", steps=800, lessons=((1.0, "all"),))
 PHASES = (
-    Phase("short", steps=12_000, lessons=((0.05, "naming"), (0.4, "grounding"), (1.0, "all")), start="projected.pt"),
-    Phase("images", steps=3_000, lessons=((1.0, "all"),), start="short.pt", layers=decoder.LAYERS, rate=1e-3),
+    Phase("short", steps=10_000, lessons=((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start="projected.pt"),
+    Phase(
+        "images",
+        steps=2_500,
+        lessons=((1.0, "all"),),
+        start="short.pt",
+        layers=decoder.LAYERS,
+        matrix_rate=0.007,
+        rate=7e-4,
+    ),
 )
 
 

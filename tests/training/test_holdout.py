@@ -70,7 +70,8 @@ def test_answers_are_true():
 def test_true_and_false_are_equally_frequent():
     rng = np.random.default_rng(2)
     for asker in (questions.ask_exists, questions.ask_match, questions.ask_attribute, questions.ask_relation):
-        asked = [asker(tower.training_scene(i), rng) for i in range(900)]
+        scenes = [tower.training_scene(i) for i in range(900)]
+        asked = [asker(scene, rng) for scene in scenes for _ in range(6)]
         answers = [q.answer for q in asked if q and q.answer in ("true", "false")]
         assert 0.35 < answers.count("true") / len(answers) < 0.65
 
