@@ -161,7 +161,7 @@ def _embeddings(maps: Sequence[HeadMap]) -> Figure:
 
 
 def _title(each: HeadMap) -> str:
-    title = column(each.column).title
+    title = column(each.column).short
     return title if each.part is None else f"{title}: {each.part}"
 
 
