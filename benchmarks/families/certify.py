@@ -167,12 +167,13 @@ def _read_text(model: Any, found: AttentionMap) -> tuple[float, float]:
             last = torch.full_like(last, -1)
         sources = found.sources
         with torch.inference_mode():
-            # The pass stops before the deepest projection, which is thus not watched.
-            with watch_projections(sources, last) as given, capture_heads(sources, last) as captured:
+            with capture_heads(sources, last) as captured:
+                model(**arguments, use_cache=False)
+            with watch_projections(sources, last) as given:  # in a pass of its own, which no capture stops
                 model(**arguments, use_cache=False)
             z = captured.stacked(head_dim)
             projected = project(sources, z, given)
-        return z, max((float((projected[layer] - given[layer]).abs().max()) for layer in given), default=0.0)
+        return z, max(float((projected[source.layer] - given[source.layer]).abs().max()) for source in sources)
 
     padded, identity = read(slice(None), width)
     alone = torch.cat([read(slice(i, i + 1), length)[0] for i, length in enumerate(_LENGTHS)])
