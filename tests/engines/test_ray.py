@@ -159,3 +159,32 @@ def test_the_store_of_a_pool_answers_by_content(tmp_path):
     examples = [*fakes.examples(6), *(dataclasses.replace(e, id=f"again {e.id}") for e in fakes.examples(6))]
     assert ray_data.fill(store, fakes.FakeBackbone, examples, workers=workers(), commit_every=2) == 6
     assert sorted(store.keys) == sorted(set(example_keys(examples)))
+
+
+def test_the_commands_by_a_pool_give_what_they_give_alone(tmp_path, model_folder):
+    import json
+
+    import pyarrow.parquet as pq
+    from typer.testing import CliRunner
+
+    from savs.cli.entry import app
+
+    rows = [{"id": f"e{i}", "question": f"What is {'ab'[i % 2]} {i}?", "label": "xy"[i % 2]} for i in range(12)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def savs(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
+
+    extract = ["extract", data, "-m", model_folder("llama"), "--dtype", "float32", "--commit-every", 4, "-o"]
+    savs(*extract, tmp_path / "alone")
+    savs(*extract, tmp_path / "pooled", "--engine", "ray")
+    alone, pooled = (ActivationStore.open(tmp_path / name) for name in ("alone", "pooled"))
+    assert shards(pooled) == shards(alone)
+    savs("fit", data, "--store", pooled.folder, "-o", tmp_path / "clf")
+    answers = []
+    for name, engine in (("alone", "local"), ("pooled", "ray")):
+        savs("predict", tmp_path / "clf", data, "-o", tmp_path / f"{name}.parquet", "--engine", engine)
+        answers.append(pq.read_table(tmp_path / f"{name}.parquet").to_pylist())
+    assert answers[0] == answers[1] and [row["id"] for row in answers[0]] == [row["id"] for row in rows]
