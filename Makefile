@@ -9,8 +9,9 @@ CONSTRAINED := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: $(VENV)/.installed
 	$(BIN)/savs demo
 
+# Two processes with a thread each: the tests are many and small. What one file shares is made in one process.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
