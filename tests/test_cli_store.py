@@ -132,9 +132,8 @@ def test_another_model_is_refused(store, data, tmp_path, model_folder):
     assert "holds features of llama, and --model names" in refused(*command, "-m", model_folder("qwen2"))
     message = refused(*command, "--dtype", "float16")
     assert "with dtype 'float32', and 'float16' was asked for; leave --dtype out" in message
-    assert "with video_frames 8, and 4 was asked for; leave --video-frames out" in refused(
-        *command, "--video-frames", 4
-    )
+    message = refused(*command, "--video-frames", 4)
+    assert "with --video-frames 8, and 4 was asked for; leave --video-frames out" in message
     changed = shutil.copytree(model_folder("llama"), tmp_path / "elsewhere" / "llama")
     config = json.loads((changed / "config.json").read_text())
     (changed / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))

@@ -240,7 +240,7 @@ def test_two_writers_whose_rows_differ_by_rounding_leave_one_row_each(tmp_path):
     """As two machines would, or other batches: some copy of each row is read, always the same."""
     n = 60
     doubled = 0
-    for run in range(5):
+    for run in range(20):
         folder = tmp_path / str(run)
         both = [writer(folder, n=n, commit_every=size, noise=noise, slow=0.02) for size, noise in ((5, 0), (6, 1e-6))]
         assert [process.wait() for process in both] == [0, 0]
@@ -252,6 +252,8 @@ def test_two_writers_whose_rows_differ_by_rounding_leave_one_row_each(tmp_path):
         np.testing.assert_allclose(first, expected, atol=2e-6)
         np.testing.assert_array_equal(ActivationStore.open(folder).read(keys).z, first)
         doubled += stored_rows(store) > n
+        if doubled > 1:
+            break
     assert doubled  # the race did happen
 
 

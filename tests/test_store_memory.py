@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
-resource = pytest.importorskip("resource", reason="the most memory a process had is told by POSIX systems alone")
+from peak_memory import PEAK, needs_status
 
-FIT = """
-import json, resource, sys
+FIT = (
+    PEAK
+    + """
+import json, sys
 import numpy as np
 from savs.classify import SAVClassifier, selector
 from savs.store import ActivationStore
@@ -20,8 +22,9 @@ store = ActivationStore.open(folder)
 features = store.select([f"{row:032x}" for row in range(4000)])
 labels = np.arange(4000) % 4
 SAVClassifier(k=4).fit(features.load() if in_memory else features, labels)
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+print(json.dumps(peak_megabytes()))
 """
+)
 
 
 def megabytes_to_fit(folder, *, in_memory):
@@ -30,9 +33,10 @@ def megabytes_to_fit(folder, *, in_memory):
         [sys.executable, "-c", FIT, str(folder), str(in_memory)],
         check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    return json.loads(ran.stdout) / (1024**2 if sys.platform == "darwin" else 1024)
+    return json.loads(ran.stdout)
 
 
+@needs_status
 @pytest.mark.slow
 def test_memory_does_not_follow_the_number_of_heads(tmp_path):
     from benchmarks.store.measure import generate

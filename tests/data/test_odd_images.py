@@ -7,12 +7,15 @@ import sys
 import pytest
 
 from odd_images import odd_images
+from peak_memory import PEAK, needs_status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_status]
 
 #: Opens every file that it is told of as its name says, in a process of its own, and tells what came of it.
-CHILD = """
-import json, resource, sys, time, warnings
+CHILD = (
+    PEAK
+    + """
+import json, sys, time, warnings
 from pathlib import Path
 from savs.data.example import Media
 from savs.data.media import open_image, sample_frames, verify
@@ -29,9 +32,9 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         except DataError as error:
             came = f"refused: {error}"
         told[f"{path.name} {name}"] = came, time.process_time() - start
-megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([told, megabytes]))
+print(json.dumps([told, peak_megabytes()]))
 """
+)
 
 
 @pytest.fixture(scope="module")
