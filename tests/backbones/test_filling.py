@@ -121,16 +121,23 @@ def test_prefetching_keeps_the_order_and_stays_one_ahead():
     assert most == 2
 
 
-def test_making_and_using_overlap():
-    def items():
-        for i in range(6):
-            time.sleep(0.05)
-            yield i
+def test_the_next_is_made_while_one_is_used():
+    made = [threading.Event() for _ in range(6)]
 
-    start = time.perf_counter()
-    for _ in prefetched(items()):
-        time.sleep(0.05)
-    assert time.perf_counter() - start < 0.05 * 12 - 0.1  # in turns it would be twelve
+    def items():
+        for event in made:
+            event.set()
+            yield event
+
+    def next_was_made_meanwhile(iterator):
+        return [all(event.wait(timeout=10) for event in made[: i + 2]) for i, _ in enumerate(iterator)]
+
+    assert all(next_was_made_meanwhile(prefetched(items())))
+    for event in made:
+        event.clear()
+    assert not made[1].is_set()
+    in_turns = [made[i + 1].is_set() for i, _ in zip(range(5), items(), strict=False)]
+    assert not any(in_turns)
 
 
 def test_an_error_in_the_thread_is_raised_where_its_item_would_have_come():
