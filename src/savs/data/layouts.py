@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isnan
 from string import Formatter
 from typing import Any
 
-from savs.data.hints import closest
+from savs.data.hints import closest, listed
 from savs.errors import DataError
 
 Cells = Mapping[str, Any]
@@ -58,7 +59,7 @@ class Lookup:
         Raises:
             DataError: the column is missing, does not match, or holds what is not listed.
         """
-        if cell_in(row, self.column) is None:
+        if is_empty(cell_in(row, self.column)):
             return None
         text = text_in(row, self.column)
         if self.pattern is not None:
@@ -73,8 +74,8 @@ class Lookup:
         if not self.values:
             return text
         if text not in self.values:
-            listed = ", ".join(map(repr, list(self.values)[:8])) + (", ..." if len(self.values) > 8 else "")
-            raise DataError(f"column {self.column!r} holds {text!r}; expected one of {listed}")
+            known = listed(map(repr, self.values))
+            raise DataError(f"column {self.column!r} holds {text!r}; expected one of {known}")
         return self.values[text]
 
 
@@ -200,7 +201,7 @@ class Layout:
     def _variants(self, row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         if not self.unfold:
             return [("", row)]
-        fitting = [v for v in self.unfold if v.needs is None or row.get(v.needs) not in (None, "")]
+        fitting = [v for v in self.unfold if v.needs is None or not is_empty(row.get(v.needs))]
         if not fitting:
             raise DataError(f"has none of the columns {', '.join(repr(v.needs) for v in self.unfold)}")
         rows = []
@@ -237,8 +238,17 @@ def cell_in(row: Cells, column: str) -> Any:
     if column not in row:
         close = closest(column, map(str, row))
         hint = f"did you mean {close!r}?" if close else "add it, or choose the task that fits these columns"
-        raise DataError(f"has no column {column!r}; it has {', '.join(map(str, row)) or 'none'}; {hint}")
+        raise DataError(f"has no column {column!r}; it has {listed(row)}; {hint}")
     return row[column]
+
+
+def is_empty(cell: object) -> bool:
+    """Whether a cell holds nothing: null, an empty text, or NaN, which is how pandas writes what is missing.
+
+    >>> [is_empty(cell) for cell in (None, "", float("nan"), 0, " ", [])]
+    [True, True, True, False, False, False]
+    """
+    return cell is None or (isinstance(cell, str) and not cell) or (isinstance(cell, float) and isnan(cell))
 
 
 def text_in(row: Cells, column: str) -> str:
@@ -248,9 +258,9 @@ def text_in(row: Cells, column: str) -> str:
         DataError: the row has no such column, or no text in it.
     """
     value = cell_in(row, column)
-    if isinstance(value, str | int | float):
+    if isinstance(value, str) or (isinstance(value, int | float) and not is_empty(value)):
         return str(value)
-    came = "nothing (null)" if value is None else f"a {type(value).__name__}"
+    came = "nothing (null)" if is_empty(value) else f"a {type(value).__name__}"
     raise DataError(f"column {column!r} holds {came}; expected text")
 
 

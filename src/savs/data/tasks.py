@@ -17,8 +17,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from savs.data.hints import closest
-from savs.data.layouts import Cells, Layout, Signs, placeholders, written
+from savs.data.hints import closest, listed
+from savs.data.layouts import Cells, Layout, Signs, is_empty, placeholders, written
 from savs.data.tables import from_table, to_table
 from savs.errors import DataError
 
@@ -177,7 +177,7 @@ class Task:
         return tuple((suffix, {**cells, **self._missing(cells)}) for suffix, cells in rows)
 
     def _missing(self, cells: Cells) -> dict[str, str]:
-        return {name: text for name, text in self.defaults.items() if cells.get(name) in (None, "")}
+        return {name: text for name, text in self.defaults.items() if is_empty(cells.get(name))}
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON's own types, in the form of the task files."""
@@ -251,7 +251,7 @@ def sniff_task(rows: Sequence[Cells]) -> Task:
     present = sorted({str(column) for row in rows for column in row})
     if rows and readable.isdisjoint(present):
         raise DataError(
-            f"no task reads these columns: {', '.join(present)}. Expected {', '.join(sorted(readable))} and "
+            f"no task reads these columns: {listed(present)}. Expected {', '.join(sorted(readable))} and "
             f"{GENERIC.fields.label}; rename the columns, or name a task or a task file that fits them"
         )
     return GENERIC
@@ -293,16 +293,10 @@ def _check(task: Task) -> None:
         raise DataError(
             f"task {task.name!r} is scored by {task.metric}, but its fields name no group; add fields.group"
         )
-    patterns = [task.fields.choices_pattern, task.label_rule.pattern]
-    for pattern in [p for p in patterns if p is not None]:
-        if _groups(task, pattern) != 1:
+    lookups = [lookup for layout in task.layouts for lookup in layout.lookups.values()]
+    for pattern in (task.fields.choices_pattern, task.label_rule.pattern, *(lookup.pattern for lookup in lookups)):
+        if pattern is not None and _groups(task, pattern) != 1:
             raise DataError(f"task {task.name!r}: the pattern {pattern!r} must have exactly one group in parentheses")
-    for layout in task.layouts:
-        for lookup in layout.lookups.values():
-            if lookup.pattern is not None and _groups(task, lookup.pattern) != 1:
-                raise DataError(
-                    f"task {task.name!r}: the pattern {lookup.pattern!r} must have exactly one group in parentheses"
-                )
     for signs in _signs(task):
         for pattern in signs.patterns.values():
             _groups(task, pattern)
