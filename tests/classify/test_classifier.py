@@ -112,6 +112,7 @@ def test_the_order_of_the_shots_changes_nothing(seed):
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() - {"linear"}))
 def test_the_order_of_the_shots_changes_no_answer_of_any_preset(preset):
     z, y = features(n_heads=12)
+    z[:, 0] = z[0, 0]  # a head that attends to the first token alone: all shots are equally near
     order = np.random.default_rng(1).permutation(len(y))
     first = SAVClassifier.from_preset(preset, k=6).fit(z, y)
     other = SAVClassifier.from_preset(preset, k=6).fit(z[order], y[order])

@@ -267,6 +267,10 @@ HEAD_CLASSIFIERS: dict[str, HeadClassifier] = {
 }
 
 
+#: Cosines are compared to so many decimals: what differs further on is rounding (see `similarity.ROUNDING`).
+_DECIMALS = 12
+
+
 def _rotate(vectors: Float, basis: Float) -> Float:
     """Coordinates of `[m, n_heads, head_dim]` in each head's basis `[n_heads, head_dim, k]`."""
     return np.asarray((vectors.transpose(1, 0, 2) @ basis).transpose(1, 0, 2))
@@ -284,6 +288,10 @@ def _head_sizes(x: Float) -> Float:
 
 
 def _neighbour_shares(similarity: Float, targets: Index, k: int) -> Float:
-    """Class shares among the k most similar shots: `[n, n_heads, n_shots]` -> `[n, n_heads, n_classes]`."""
-    nearest = np.argsort(-similarity, axis=-1, kind="stable")[..., :k]
+    """Class shares among the k most similar shots: `[n, n_heads, n_shots]` -> `[n, n_heads, n_classes]`.
+
+    Of shots that are equally near, up to rounding, those of the lower class come first, whatever their order.
+    """
+    distance = -similarity.round(_DECIMALS)
+    nearest = np.lexsort((np.broadcast_to(targets, distance.shape), distance))[..., :k]
     return np.asarray((targets[nearest][..., None] == np.arange(targets.max() + 1)).mean(axis=-2))
