@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from math import ceil
 from operator import itemgetter
-from pathlib import Path
 from typing import TypeVar
 
 from savs.backbones.encoding import Encoder, Inputs
@@ -153,7 +152,7 @@ def _alike(examples: Sequence[Example], encoder: Encoder, share: bool) -> Iterat
 
 def _source(media: Media) -> Hashable:
     """What tells media apart: a file by its path, without opening it; anything in memory by its content."""
-    return (media.kind, media.source if isinstance(media.source, Path) else content_key(media))
+    return (media.kind, media.file or content_key(media))
 
 
 def _with_tokens(unit: Sequence[Prompt], encoder: Encoder) -> list[Prompt] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from PIL import Image
+from PIL import Image
+
+from savs.data.remote import AnyPath
 
 #: Where in the text a piece of media stands. Text without marks has all its media in front.
 IMAGE_MARK = "<image>"
@@ -15,13 +15,18 @@ IMAGE_MARK = "<image>"
 
 @dataclass(frozen=True)
 class Media:
-    """One image or one video, by path, by its encoded bytes, or as a decoded PIL image."""
+    """One image or one video, by path (here or in an object store), by its encoded bytes, or as a decoded PIL image."""
 
-    source: Path | bytes | Image.Image
+    source: AnyPath | bytes | Image.Image
     kind: Literal["image", "video"] = "image"
 
+    @property
+    def file(self) -> AnyPath | None:
+        """The file that holds it; None where it is in memory."""
+        return None if isinstance(self.source, bytes | Image.Image) else self.source
+
     def __str__(self) -> str:
-        return str(self.source) if isinstance(self.source, Path) else f"{self.kind} in memory"
+        return f"{self.kind} in memory" if self.file is None else str(self.file)
 
 
 @dataclass(frozen=True)

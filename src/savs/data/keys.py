@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from savs.data.example import Example, Media
 from savs.data.media import content_key
@@ -34,7 +33,7 @@ def _key(text: str, media: Sequence[str]) -> str:
 
 
 def _media_key(media: Media, seen: dict[Media, str]) -> str:
-    if not isinstance(media.source, Path):
+    if media.file is None:
         return f"{media.kind}:{content_key(media)}"
     if media not in seen:
         seen[media] = f"{media.kind}:{content_key(media)}"

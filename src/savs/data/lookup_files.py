@@ -10,10 +10,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from savs.data.formats import matlab_vectors
 from savs.data.layouts import Cells, Layout
+from savs.data.remote import AnyPath
 from savs.data.tasks import Task
 from savs.errors import DataError
 
@@ -21,7 +21,7 @@ from savs.errors import DataError
 _ABOVE = 4
 
 
-def with_files(task: Task, rows: Iterable[Cells], folder: Path | None) -> Task:
+def with_files(task: Task, rows: Iterable[Cells], folder: AnyPath | None) -> Task:
     """The same task with the values that its lookups keep in files, for those layouts that any of the rows have.
 
     Class names are kept apart: where two keys stand for one name, the key is added to both.
@@ -43,14 +43,14 @@ def _looks_into_files(layout: Layout, row: Cells) -> bool:
     return any(lookup.file and row.get(lookup.column, "made") is not None for lookup in layout.lookups.values())
 
 
-def _values(layout: Layout, folder: Path | None, label: str | None) -> dict[str, dict[str, str]]:
+def _values(layout: Layout, folder: AnyPath | None, label: str | None) -> dict[str, dict[str, str]]:
     """What the files of a layout's lookups hold, by the name of the new column."""
     files = {column: lookup.file for column, lookup in layout.lookups.items() if lookup.file}
     values = {column: read_values(_find(names, folder)) for column, names in files.items()}
     return {column: _kept_apart(found) if column == label else found for column, found in values.items()}
 
 
-def read_values(path: Path) -> dict[str, str]:
+def read_values(path: AnyPath) -> dict[str, str]:
     """What each key stands for, as a file says it.
 
     Of a text, the first word of each line is the key and the rest its value; of a CSV, the first two columns; a JSON
@@ -73,7 +73,7 @@ def read_values(path: Path) -> dict[str, str]:
     return {words[0]: words[1].strip() for words in pairs if len(words) > 1}
 
 
-def _checked(values: object, path: Path) -> dict[str, str]:
+def _checked(values: object, path: AnyPath) -> dict[str, str]:
     if not isinstance(values, Mapping) or not all(isinstance(value, str | int) for value in values.values()):
         raise DataError("holds something else than one JSON object of texts ({key: value})", location=str(path))
     return {key: str(value) for key, value in values.items()}
@@ -84,8 +84,8 @@ def _kept_apart(names: Mapping[str, str]) -> dict[str, str]:
     return {key: f"{name} ({key})" if name in shared else name for key, name in names.items()}
 
 
-def _find(files: Sequence[str], folder: Path | None) -> Path:
-    places = [] if folder is None else [folder.resolve(), *folder.resolve().parents[:_ABOVE]]
+def _find(files: Sequence[str], folder: AnyPath | None) -> AnyPath:
+    places: list[AnyPath] = [] if folder is None else [folder.resolve(), *folder.resolve().parents[:_ABOVE]]
     for place in places:
         for name in files:
             if (place / name).is_file():

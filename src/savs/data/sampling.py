@@ -11,7 +11,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from savs.data.example import Example, Media
@@ -203,9 +202,9 @@ def _label(example: Example) -> str:
 
 def _draw(example: Example, seed: int) -> tuple[str, str, str]:
     """Sorts examples at random but always alike: by a seeded hash of what they are, then by where their media lie."""
-    names = [m.source.name if isinstance(m.source, Path) else content_key(m) for m in example.media]
+    names = [m.file.name if m.file else content_key(m) for m in example.media]
     look = json.dumps([seed, example.label, example.text, names, example.choices])
-    paths = [str(m.source) for m in example.media if isinstance(m.source, Path)]
+    paths = [str(m.file) for m in example.media if m.file]
     return hashlib.sha256(look.encode()).hexdigest(), json.dumps(paths), example.id
 
 
@@ -223,20 +222,19 @@ def _sizes(examples: Sequence[Example]) -> set[int]:
 
 def _size(media: Media) -> int:
     """The size in bytes, or -1 for a decoded image, which has none."""
-    source = media.source
-    if isinstance(source, Path):
+    if media.file is not None:
         try:
-            return source.stat().st_size
+            return media.file.stat().st_size
         except OSError as error:
-            raise DataError(f"cannot read {source} ({error.strerror}); put the file back, or check the path") from error
-    return len(source) if isinstance(source, bytes) else -1
+            raise DataError(f"cannot read {media} ({error.strerror}); put the file back, or check the path") from error
+    return len(media.source) if isinstance(media.source, bytes) else -1
 
 
 def _shared_key(media: Media, sizes: set[int], keys: dict[Media, str]) -> str:
     """The content key, or, for a file whose size the other set does not have, a name that equals no content key."""
     if _size(media) not in sizes:
         return f"unshared:{media}"
-    if not isinstance(media.source, Path):
+    if media.file is None:
         return content_key(media)
     if media not in keys:
         keys[media] = content_key(media)

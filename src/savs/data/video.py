@@ -37,7 +37,7 @@ def spread(starts: Sequence[float], *, end: float, n: int) -> list[int]:
 def video_frames(source: Any, n: int, max_pixels: int) -> list[Image.Image]:
     """The frames that are showing in the middle of each of `n` equal spans of the video, upright, as RGB images.
 
-    `source` is a path or the bytes of a video file.
+    `source` is a path, here or in an object store, or the bytes of a video file.
 
     Raises:
         DataError: the video cannot be decoded, has no frame, its frames have more than `max_pixels`, or PyAV is absent.
@@ -73,7 +73,7 @@ def _middles(start: float, end: float, n: int) -> list[float]:
 
 
 def _name(source: Any) -> str:
-    return str(source) if isinstance(source, Path) else "video in memory"
+    return "video in memory" if isinstance(source, bytes) else str(source)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _decoder(source: Any) -> Iterator[tuple[Any, Any]]:
             f"{_name(source)} is a video, and reading videos needs PyAV; run: pip install 'savs[video]'"
         ) from error
     try:
-        with av.open(BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+        with av.open(str(source) if isinstance(source, Path) else BytesIO(_bytes(source))) as container:
             if not container.streams.video:
                 raise DataError(
                     f"{_name(source)} has no video stream: it is cut short, or no video; make or download it again"
@@ -98,6 +98,10 @@ def _decoder(source: Any) -> Iterator[tuple[Any, Any]]:
         raise DataError(
             f"{_name(source)} cannot be decoded as a video ({error}); make or download it again, or convert it to MP4"
         ) from error
+
+
+def _bytes(source: Any) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
 
 
 def _time_span(container: Any, stream: Any) -> tuple[float, float]:

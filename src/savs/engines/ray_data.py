@@ -13,7 +13,6 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from savs.backbones.base import Backbone, BackboneSpec, Progress
@@ -205,8 +204,7 @@ def _located(example: Example) -> Example:
     return replace(
         example,
         media=tuple(
-            replace(media, source=media.source.absolute()) if isinstance(media.source, Path) else media
-            for media in example.media
+            media if media.file is None else replace(media, source=media.file.absolute()) for media in example.media
         ),
     )
 
