@@ -13,7 +13,7 @@ from savs.baselines.method import Unavailable
 from savs.classify import SAVClassifier
 from savs.data.example import Example, Media
 from savs.data.tasks import GENERIC
-from savs.errors import DataError
+from savs.errors import DataError, EndpointError
 from savs.prediction import Prediction
 
 EXAMPLES = examples_of(["cat", "dog"] * 30)
@@ -147,7 +147,20 @@ def test_what_cannot_run_stands_last_and_says_why():
     assert [c.name for c in result.contenders] == ["majority", "hec"]
     assert (result.contenders[1].obstacle, result.contenders[1].score) == ("it needs features", None)
     assert result.best is None and result.winner is None
-    assert result.verdict == "No method could run."
+    assert result.verdict == "None but the cheap ones ran; majority is the best of them, at 50.0 %."
+    nothing = bake_off(EXAMPLES, [Unavailable("hec", "it needs features")], [Unavailable("also", "it needs a model")])
+    assert nothing.verdict == "No method could run."
+
+
+def test_a_method_that_breaks_off_costs_its_own_row_alone():
+    class Silent(Guessing):
+        def predict(self, problem, *, progress=None):
+            raise EndpointError("https://host/v1 gave no answer")
+
+    result = bake_off(EXAMPLES, rows(telling()), [Silent(0.5, "zero-shot-endpoint"), MajorityClass()])
+    assert result.winner is not None and result.to_beat.name == "majority"
+    assert result.contenders[-1].name == "zero-shot-endpoint"
+    assert result.contenders[-1].obstacle == "https://host/v1 gave no answer"
 
 
 def test_the_more_methods_the_harder_it_is_to_win():

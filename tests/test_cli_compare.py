@@ -1,12 +1,15 @@
 """`savs compare` on drawn pictures and the embedded model: who wins, in words, in a table and as JSON."""
 
+import base64
 import json
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from chat_server import completion, running
 from savs.cli.entry import app
 
 TASK = """
@@ -73,6 +76,54 @@ def test_labels_that_mean_nothing_have_no_winner(pictures):
     written = json.loads(result.stdout)
     assert written["winner"] is None
     assert written["verdict"].startswith(f"Nothing beats {written['to_beat']} ")
+
+
+def test_a_closed_model_is_among_what_must_be_beaten(pictures, tmp_path, monkeypatch):
+    """One that tells night from day leaves nothing to win; the next test shows that without it there is something."""
+    pytest.importorskip("httpx2")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
+
+    def answer(number, body):
+        data = body["messages"][0]["content"][0]["image_url"]["url"].partition(",")[2]
+        shown = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
+        return completion("day" if shown.mean() > 128 else "night", (50, 1))
+
+    with running() as server:
+        server.script = answer
+        behind = ("--endpoint", server.url, "--endpoint-model", "closed-1", "--endpoint-prices", 10, 20)
+        result = savs(*options(pictures("right.jsonl", right=True), *behind, "--json"))
+        assert len(server.requests) == 24  # once each, whatever the folds
+    assert result.exit_code == 0, result.stderr
+    written = json.loads(result.stdout)
+    row = next(c for c in written["contenders"] if c["name"] == "zero-shot-endpoint")
+    assert row["cheap"] and row["score"]["value"] == 1.0
+    assert written["to_beat"] == "zero-shot-endpoint" and written["winner"] is None
+    assert written["endpoint"]["bill"]["cost"] == pytest.approx((24 * 50 * 10 + 24 * 20) / 1e6)
+    assert "closed-1: 24 asked, 0 from the cache; 1,200 tokens in, 24 out; cost 0.0125" in result.stderr
+    assert "sk-of-the-test" not in result.stdout + result.stderr
+
+
+def test_a_closed_model_that_is_down_costs_its_row_alone(pictures, tmp_path, monkeypatch):
+    pytest.importorskip("httpx2")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with running() as server:
+        server.script = lambda number, body: (401, {"error": "who are you?"})
+        behind = ("--endpoint", server.url, "--endpoint-model", "closed-1")
+        result = savs(*options(pictures("right.jsonl", right=True), *behind))
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    assert "zero-shot-endpoint did not run: " in said and "environment variable OPENAI_API_KEY" in said
+    assert " wins: " in said
+
+
+def test_an_endpoint_and_its_model_belong_together(pictures):
+    path = pictures("right.jsonl", right=True)
+    for alone in (("--endpoint", "http://127.0.0.1:9/v1"), ("--endpoint-model", "x"), ("--endpoint-prices", 1, 2)):
+        result = savs(*options(path, *alone))
+        assert result.exit_code == 2 and "belong together" in result.stderr
+    result = savs(*options(path, "--endpoint", "host/v1", "--endpoint-model", "x"))
+    assert result.exit_code == 2 and "'host/v1' is no address" in result.stderr
 
 
 def test_what_cannot_be_compared_is_told_before_a_model_is_loaded(pictures, tmp_path):

@@ -23,7 +23,7 @@ from savs.baselines.zero_shot import UNMATCHED
 from savs.data.example import Example
 from savs.data.media import content_key
 from savs.data.tasks import GENERIC, Task
-from savs.errors import DataError
+from savs.errors import DataError, SavsError
 from savs.evaluation import correctness
 from savs.intervals import Interval, draws_interval, holm, paired_difference, sign_flip_test
 from savs.prediction import Prediction
@@ -103,7 +103,9 @@ class BakeOff:
         """What follows from the numbers, in a sentence or two."""
         best, rival = self.best, self.to_beat
         if best is None or best.score is None:
-            return "No method could run."
+            if rival is None or rival.score is None:
+                return "No method could run."
+            return f"None but the cheap ones ran; {rival.name} is the best of them, at {_percent(rival.score.value)} %."
         if rival is None or rival.score is None or best.lead is None or best.p_value is None:
             return f"{best.name} is best, at {_percent(best.score.value)} %; nothing cheap ran to compare it with."
         lead, low, high = (f"{100 * points:+.1f}" for points in (best.lead.value, best.lead.low, best.lead.high))
@@ -166,11 +168,14 @@ def bake_off(
     labels, clusters = check_comparable(examples)
     cuts = _cuts(labels, clusters, folds, repeats, seed)
     unit = "group" if task.metric in ("pairs", "groups") else "example"
-    answers = {}
-    obstacles = {}
+    answers: dict[str, list[list[Prediction]]] = {}
+    obstacles: dict[str, str] = {}
     for method in (*methods, *cheap):
         with stage(method.name) as progress:
-            found = _out_of_fold(method, examples, task, cuts, seed, progress)
+            try:
+                found = _out_of_fold(method, examples, task, cuts, seed, progress)
+            except SavsError as error:  # an endpoint that is down costs its own row, and no other
+                found = str(error)
         if isinstance(found, str):
             obstacles[method.name] = found
         else:

@@ -2,10 +2,7 @@
 
 import base64
 import json
-import threading
-import time
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
 import numpy as np
@@ -15,6 +12,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("httpx2")
 
+from chat_server import completion, running
 from savs.baselines.chat_client import ChatClient, Endpoint
 from savs.baselines.endpoint import ZeroShotEndpoint, data_url, message_of
 from savs.baselines.method import Problem
@@ -28,59 +26,10 @@ KEY = "sk-secret-of-the-test"
 TASK = Task(name="t", template="{q}", answers={"red": "Yes", "blue": "No"})
 
 
-def completion(text, tokens=(100, 2)):
-    return 200, {
-        "choices": [{"message": {"role": "assistant", "content": text}}],
-        "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]},
-    }
-
-
-class Server:
-    """Answers by `script`, a function of the request's number and body: (status, body, headers) or seconds to wait."""
-
-    def __init__(self):
-        self.requests, self.headers, self.paths = [], [], []
-        self.script = lambda number, body: completion("Yes")
-        lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    server.requests.append(body)
-                    server.headers.append(dict(self.headers))
-                    server.paths.append(self.path)
-                    reply = server.script(len(server.requests) - 1, body)
-                if isinstance(reply, float):
-                    time.sleep(reply)
-                    reply = completion("late")
-                status, content, *more = reply
-                payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-                try:
-                    self.send_response(status)
-                    for name, value in (more[0] if more else {}).items():
-                        self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(payload)))
-                    self.end_headers()
-                    self.wfile.write(payload)
-                except BrokenPipeError:
-                    pass  # who asked has given up, which is what is tested
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
 def server():
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -162,13 +111,16 @@ def test_a_busy_or_broken_server_is_asked_again(status, server, client_of):
 
 
 def test_the_server_says_how_long_to_wait(server, client_of):
-    script = [(429, {}, {"Retry-After": "7"}), (429, {}, {"Retry-After": "soon"}), (429, {}, {"Retry-After": "9999"})]
-    server.script = lambda number, body: script[number] if number < 3 else completion("Yes")
+    asked = ["7", "soon", "9999", "nan", "-3"]
+    server.script = lambda number, body: (
+        (429, {}, {"Retry-After": asked[number]}) if number < len(asked) else completion("Yes")
+    )
     client = client_of()
     client.ask_all([say("a")])
     assert client.paused[0] == 7.0
     assert 2.0 <= client.paused[1] <= 2.5
     assert client.paused[2] == 60.0
+    assert 8.0 <= client.paused[3] <= 10.0 and 16.0 <= client.paused[4] <= 20.0
 
 
 @pytest.mark.parametrize(
@@ -192,6 +144,26 @@ def test_a_slow_server_is_asked_again(server, client_of):
     server.script = lambda number, body: 1.0 if number == 0 else completion("Yes")
     (answer,) = client_of(timeout=0.3).ask_all([say("a")])
     assert answer.text == "Yes" and len(server.requests) == 2
+
+
+def test_a_connection_that_is_cut_is_made_again(server, client_of):
+    server.script = lambda number, body: None if number < 2 else completion("Yes")
+    (answer,) = client_of().ask_all([say("a")])
+    assert answer.text == "Yes" and len(server.requests) == 3
+
+
+def test_an_answer_that_cannot_be_unpacked_is_asked_again(server, client_of):
+    server.script = lambda number, body: (
+        (200, b"no gzip", {"Content-Encoding": "gzip"}) if number == 0 else completion("Yes")
+    )
+    (answer,) = client_of().ask_all([say("a")])
+    assert answer.text == "Yes"
+
+
+def test_what_came_instead_of_an_answer_is_told(server, client_of):
+    server.script = lambda number, body: (200, {"error": {"message": "credit used up"}})
+    with pytest.raises(EndpointError, match="no chat completion: .*credit used up"):
+        client_of(tries=2).ask_all([say("a")])
 
 
 def test_it_gives_up_in_the_end_and_keeps_what_it_has(server, client_of, tmp_path):
@@ -240,12 +212,47 @@ def test_the_key_is_sent_and_told_to_nobody(server, client_of, tmp_path, caplog,
     assert "Authorization" not in server.headers[-1]
 
 
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_a_server_that_repeats_the_key_is_quoted_without_it(status, server, client_of):
+    server.script = lambda number, body: (status, {"error": f"the key {KEY} is no good"})
+    with pytest.raises(EndpointError) as caught:
+        client_of(tries=1).ask_all([say("a")])
+    assert KEY not in str(caught.value)
+    assert status == 500 or "[key] is no good" in str(caught.value)
+
+
+def test_a_key_with_stray_characters(server, client_of, monkeypatch):
+    client = client_of(tries=1)
+    monkeypatch.setenv("SAVS_TEST_KEY", f"{KEY}\n")
+    client.ask_all([say("a")])
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    monkeypatch.setenv("SAVS_TEST_KEY", f"{KEY}\n{KEY}")
+    with pytest.raises(EndpointError, match="SAVS_TEST_KEY holds characters") as caught:
+        client.ask_all([say("b")])
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "http://", "ftp://host/v1", "http://[::1", ""])
+def test_an_address_that_is_none(url):
+    with pytest.raises(EndpointError, match="is no address of an endpoint; expected one such as https://host/v1"):
+        Endpoint(url, "m")
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@host/v1", "https://secret@host/v1", "https://host/v1?key=secret"])
+def test_an_address_holds_no_key(url):
+    """It stands on the pages of a benchmark."""
+    with pytest.raises(EndpointError, match="at host holds more than a place") as caught:
+        Endpoint(url, "m")
+    assert "secret" not in str(caught.value)
+
+
 def test_the_bill(server, client_of):
     server.script = lambda number, body: completion("Yes", (1500, 3))
-    client = client_of(price_in=2.0, price_out=10.0)
+    client = client_of(prices=(2.0, 10.0))
     client.ask_all([say("a"), say("b")])
     assert client.bill.cost == pytest.approx((3000 * 2.0 + 6 * 10.0) / 1e6)
     assert str(client.bill) == "2 asked, 0 from the cache; 3,000 tokens in, 6 out; cost 0.0061"
+    assert str(client_of().bill).endswith("cost not known, for want of prices")
 
 
 def test_a_damaged_cache_is_asked_anew(server, client_of, tmp_path):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from savs.backbones.base import BackboneSpec, Progress
 from savs.errors import EndpointError
@@ -44,24 +45,40 @@ class Endpoint:
         key_variable: environment variable that holds the key. The key is read when a request is made, sent to `url`
             alone, and neither stored nor written anywhere. Without the variable no key is sent.
         cache: folder that holds every answer ever given, so that nothing is asked (and paid for) twice.
-        price_in: of a million prompt tokens, in the currency of the bill.
-        price_out: of a million answer tokens.
+        prices: of a million prompt tokens and a million answer tokens, in the currency of the bill.
         settings: further fields of a request.
         timeout: seconds to wait for an answer.
         tries: of a request, before it is given up.
         at_once: requests under way together.
+
+    Raises:
+        EndpointError: the address is none, or holds a password.
     """
 
     url: str
     model: str
     key_variable: str = "OPENAI_API_KEY"
     cache: Path = Path("~/.cache/savs/endpoint")
-    price_in: float = 0.0
-    price_out: float = 0.0
-    settings: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
+    prices: tuple[float, float] | None = None
+    settings: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16}, hash=False)
     timeout: float = 60.0
     tries: int = 6
     at_once: int = 4
+
+    def __post_init__(self) -> None:
+        try:
+            address = urlsplit(self.url)
+            host, password = address.hostname, address.password or address.username
+        except ValueError:
+            address, host, password = urlsplit(""), None, None
+        if address.scheme not in ("http", "https") or not host:
+            raise EndpointError(f"{self.url!r} is no address of an endpoint; expected one such as https://host/v1")
+        if password or address.query:
+            # The address stands in messages and on pages.
+            raise EndpointError(
+                f"the address of the endpoint at {host} holds more than a place, perhaps a key; give "
+                f"https://host/v1 alone, and the key in the environment variable {self.key_variable}"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,14 +107,14 @@ class Bill:
         cached: answers that were known.
         tokens_in: of the prompts asked now.
         tokens_out: of the answers given now.
-        cost: of those, at the endpoint's prices.
+        cost: of those, at the endpoint's prices; None where these are not known.
     """
 
     asked: int
     cached: int
     tokens_in: int
     tokens_out: int
-    cost: float
+    cost: float | None
 
     @property
     def answers(self) -> int:
@@ -106,9 +123,10 @@ class Bill:
 
     def __str__(self) -> str:
         """One line for a person."""
+        cost = "cost not known, for want of prices" if self.cost is None else f"cost {self.cost:.4f}"
         return (
             f"{self.asked} asked, {self.cached} from the cache; {self.tokens_in:,} tokens in, {self.tokens_out:,} out; "
-            f"cost {self.cost:.4f}"
+            f"{cost}"
         )
 
 
@@ -147,7 +165,8 @@ class ChatClient:
             new = [answer for answer in self._answers if not answer.cached]
             known = len(self._answers) - len(new)
         tokens_in, tokens_out = sum(a.tokens_in for a in new), sum(a.tokens_out for a in new)
-        cost = (tokens_in * self.endpoint.price_in + tokens_out * self.endpoint.price_out) / 1e6
+        prices = self.endpoint.prices
+        cost = None if prices is None else (tokens_in * prices[0] + tokens_out * prices[1]) / 1e6
         return Bill(len(new), known, tokens_in, tokens_out, cost)
 
     def ask_all(self, conversations: Sequence[Sequence[Message]], *, progress: Progress | None = None) -> list[Answer]:
@@ -188,7 +207,9 @@ class ChatClient:
     def _request(self, http: Any, body: Mapping[str, Any]) -> Answer:
         import httpx2
 
-        key = os.environ.get(self.endpoint.key_variable, "")
+        key = os.environ.get(self.endpoint.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError(f"the key in {self.endpoint.key_variable} holds characters that none has; set it anew")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         address = f"{self.endpoint.url.rstrip('/')}/chat/completions"
         trouble = ""
@@ -196,21 +217,22 @@ class ChatClient:
             pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)
             try:
                 response = http.post(address, json=body, headers=headers)
-            except httpx2.TransportError as error:
+            except httpx2.RequestError as error:
                 trouble = f"{type(error).__name__} {error}".strip()
             except httpx2.InvalidURL as error:
                 raise EndpointError(f"{self.endpoint.url} is no address ({error}); expected https://host/v1") from error
             else:
+                said = _beginning(response.text, without=key)
                 if response.status_code == 200:
                     answer = _parsed(response)
                     if answer is not None:
                         return answer
-                    trouble = "an answer that is no chat completion"
+                    trouble = f"an answer that is no chat completion: {said}"
                 elif response.status_code not in _TRANSIENT:
-                    raise EndpointError(self._refused(response))
+                    raise EndpointError(self._refused(response.status_code, said))
                 else:
                     trouble = f"status {response.status_code}"
-                    pause = max(_asked_pause(response), 0.0) or pause
+                    pause = _asked_pause(response) or pause
             if number + 1 < self.endpoint.tries:
                 self._sleep(min(pause, _LONGEST_PAUSE))
         raise EndpointError(
@@ -218,14 +240,19 @@ class ChatClient:
             "fewer at once. What was answered is kept, and is not asked again"
         )
 
-    def _refused(self, response: Any) -> str:
+    def _refused(self, status: int, said: str) -> str:
         hint = {
             401: f"put the key into the environment variable {self.endpoint.key_variable}",
             403: f"the key in {self.endpoint.key_variable} may not do this",
             404: f"check the address and the model's name ({self.endpoint.model})",
-        }.get(response.status_code, "change the request's settings")
-        said = " ".join(response.text.split())[:200]
-        return f"{self.endpoint.url} refuses the request with status {response.status_code}: {said}; {hint}"
+        }.get(status, "change the request's settings")
+        return f"{self.endpoint.url} refuses the request with status {status}: {said}; {hint}"
+
+
+def _beginning(said: str, *, without: str) -> str:
+    """What a server said, on one line and cut off, without the key: some servers repeat it."""
+    line = " ".join(said.split())
+    return (line.replace(without, "[key]") if without else line)[:200]
 
 
 def _parsed(response: Any) -> Answer | None:
@@ -244,9 +271,10 @@ def _parsed(response: Any) -> Answer | None:
 def _asked_pause(response: Any) -> float:
     """Seconds that the server asks to wait, or 0 where it does not say."""
     try:
-        return float(response.headers.get("Retry-After", 0))
+        seconds = float(response.headers.get("Retry-After", 0))
     except ValueError:
         return 0.0
+    return seconds if seconds > 0 else 0.0  # which "nan" is not
 
 
 def _remembered(path: Path) -> Answer | None:

@@ -135,7 +135,9 @@ def _endpoint(resources: Resources) -> Method:
     name = "zero-shot-endpoint"
     if resources.endpoint is None:
         return Unavailable(name, "it needs an OpenAI-compatible endpoint: --endpoint URL --endpoint-model NAME")
-    return ZeroShotEndpoint(resources.endpoint, name=name)
+    if resources.backbone is None:
+        return ZeroShotEndpoint(resources.endpoint, name=name)
+    return ZeroShotEndpoint(resources.endpoint, resources.backbone.spec.video_frames, name)
 
 
 def _transferred(name: str) -> Factory:

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from savs.cli.console import note, quiet_loading, show, waiting, working, write_json
-from savs.cli.options import DATA, MODEL, OUTPUT, RULE, AsJson, Device, Dtype
-from savs.errors import EndpointError
+from savs.cli.options import (
+    DATA,
+    MODEL,
+    OUTPUT,
+    RULE,
+    AsJson,
+    Device,
+    Dtype,
+    DualEncoders,
+    EndpointModel,
+    EndpointPrices,
+    EndpointUrl,
+    endpoint_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from savs.baselines.chat_client import Endpoint
     from savs.bench.grids import Grid
     from savs.bench.results import Results
 
@@ -25,7 +36,12 @@ _ACROSS = 4
 
 
 def bench(
-    recipe: Annotated[Recipes, typer.Argument(help="The table or figure of the paper.", show_default=False)],
+    recipe: Annotated[
+        Recipes,
+        typer.Argument(
+            help="Of the paper: table1, table2, table3, figure3 or figure4.", show_default=False, metavar="RECIPE"
+        ),
+    ],
     model: Annotated[
         str, typer.Option(help="A Hub id, a folder, or demo.", rich_help_panel=MODEL, metavar="MODEL")
     ] = _DEMO,
@@ -43,7 +59,12 @@ def bench(
     ] = False,
     columns: Annotated[
         str | None,
-        typer.Option(help="Data sets, by comma.", show_default="all", rich_help_panel=DATA, metavar="NAMES"),
+        typer.Option(
+            help="Data sets, by comma; camerabench and rewardbench if named.",
+            show_default="all of the paper's",
+            rich_help_panel=DATA,
+            metavar="NAMES",
+        ),
     ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Methods, by comma.", show_default="all", rich_help_panel=RULE, metavar="NAMES")
@@ -74,28 +95,10 @@ def bench(
             metavar="N",
         ),
     ] = None,  # fmt: skip
-    dual_encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A CLIP or SigLIP model, for its rows; may be given twice.", rich_help_panel=MODEL, metavar="ID"
-        ),
-    ] = None,  # fmt: skip
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible endpoint, such as https://host/v1, for the row of a closed model. Its key is "
-            "read from the environment, OPENAI_API_KEY.",
-            rich_help_panel=MODEL,
-            metavar="URL",
-        ),
-    ] = None,  # fmt: skip
-    endpoint_model: Annotated[
-        str | None, typer.Option(help="What the endpoint calls it.", rich_help_panel=MODEL, metavar="NAME")
-    ] = None,
-    endpoint_prices: Annotated[
-        tuple[float, float],
-        typer.Option(help="Of a million tokens in and out, for the bill.", rich_help_panel=MODEL, metavar="IN OUT"),
-    ] = (0.0, 0.0),
+    dual_encoder: DualEncoders = None,
+    endpoint: EndpointUrl = None,
+    endpoint_model: EndpointModel = None,
+    endpoint_prices: EndpointPrices = None,
     store: Annotated[
         Path | None,
         typer.Option(help="Keep features there, for other runs.", rich_help_panel=OUTPUT, metavar="DIR"),
@@ -142,7 +145,7 @@ def bench(
         setting=Setting(shots=shots, draws=draws, costly_draws=costly_draws, seed=seed),
         max_test=max_test,
         dual_encoders=tuple(dual_encoder or ()),
-        endpoint=_endpoint(endpoint, endpoint_model, endpoint_prices),
+        endpoint=endpoint_of(endpoint, endpoint_model, endpoint_prices),
         store=store,
         dtype=dtype,
         device=device,
@@ -169,16 +172,6 @@ def bench(
     note(f"wrote {', '.join(str(path) for path in written)}")
 
 
-def _endpoint(url: str | None, model: str | None, prices: tuple[float, float]) -> Endpoint | None:
-    from savs.baselines.chat_client import Endpoint
-
-    if url is None and model is None:
-        return None
-    if url is None or model is None:
-        raise EndpointError("--endpoint and --endpoint-model belong together; give both")
-    return Endpoint(url, model, price_in=prices[0], price_out=prices[1])
-
-
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -187,6 +180,7 @@ def _tables(results: Results) -> list[RenderableType]:
     """Tables of at most 80 columns: some scores beside each other, then the next."""
     from rich.text import Text
 
+    from savs.bench.columns import Column, column
     from savs.bench.grids import (
         Reasons,
         blocks,
@@ -205,24 +199,21 @@ def _tables(results: Results) -> list[RenderableType]:
     if curves:
         return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim")]
     reasons = Reasons()
+    absent = {each.name: each.why for each in results.columns if each.why is not None}
     parts: list[RenderableType] = []
     for panel in results.recipe.panels:
         if panel.name:
             parts.append(Text(f"{panel.name}  {panel.title}", style="bold"))
-        for part in blocks(places_of(panel), _ACROSS):
-            grid = score_grid(
-                results,
-                panel,
-                reasons,
-                places=part,
-                cell=value_and_half,
-                head=lambda column, score: column.score_short(score),
-            )
-            parts += [_table(grid), ""]
+        places = [place for place in places_of(panel) if place[0] not in absent]
+        grids = [
+            score_grid(results, panel, reasons, places=part, cell=value_and_half, head=Column.score_short)
+            for part in blocks(places, _ACROSS)
+        ]
         beside = paper_grid(results, panel)
-        if beside is not None:
-            parts += [_table(beside), ""]
+        for grid in (*grids, *([beside] if beside is not None else [])):
+            parts += [_table(grid), ""]
     parts += [Text(f"{mark} {why}") for why, mark in reasons.marks.items()]
+    parts += [Text(f"{column(name).title}: {why}") for name, why in absent.items()]
     parts.append(Text("in percent, ± half of a 95 % interval over draws and examples", style="dim"))
     return parts
 
@@ -232,7 +223,7 @@ def _table(grid: Grid) -> RenderableType:
 
     from savs.cli.tables import table
 
-    made = table(*grid.head, right=grid.head[1:])
+    made = table(*grid.head, right=grid.numbers)
     for down, row in enumerate(grid.rows):
         style = "dim" if row[0] in ("majority", "chance") else ""
         made.add_row(

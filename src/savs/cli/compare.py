@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from savs.cli import options as opt
-from savs.cli.console import note, show, working, write_json
+from savs.cli.console import note, show, waiting, working, write_json
 from savs.cli.files import bad_rows_path, check_output, record_bad_rows, write_json_file
 from savs.cli.reading import read
 from savs.cli.stores import loader, open_stored
 
 if TYPE_CHECKING:
     from savs.bakeoff import BakeOff
+    from savs.baselines.image_text import Towers
 
-#: What must be beaten, since it costs no labelled example or no model at all.
+#: What must be beaten, always: it costs no labelled example or no model at all.
 CHEAP = ("zero-shot-free", "zero-shot-choice", "majority")
+ENDPOINT = "zero-shot-endpoint"
 METHODS = "sav,sav-loo,hec,gda-loo,calm,knn"
 
 
@@ -45,6 +49,10 @@ def compare(
     max_pixels: opt.MaxPixels = None,
     video_frames: opt.VideoFrames = None,
     attention_modules: opt.AttentionModules = None,
+    dual_encoder: opt.DualEncoders = None,
+    endpoint: opt.EndpointUrl = None,
+    endpoint_model: opt.EndpointModel = None,
+    endpoint_prices: opt.EndpointPrices = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Also write the result as JSON.", metavar="FILE", show_default=False,
@@ -59,9 +67,12 @@ def compare(
     folds. The cheap ones always take part: zero-shot, free and closed choice,
     and the majority class. Where none of the others beats them, you are told.
 
-    More methods: linear, sparse-layers, hec-vt; and icl, mtv and lora, each
-    -free or -choice, which run the model in every fold.
+    More methods: linear, sparse-layers, hec-vt; icl, mtv and lora, each -free
+    or -choice, which run the model in every fold; and with --dual-encoder
+    clip or siglip, each -zero-shot, -means, -cross-modal or -concatenated.
+    With --endpoint a closed model's own answers are among what must be beaten.
     """
+    closed = opt.endpoint_of(endpoint, endpoint_model, endpoint_prices)
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
         check_output(bad_rows_path(output), overwrite=overwrite)
@@ -71,12 +82,17 @@ def compare(
     ))  # fmt: skip
 
     from savs.bakeoff import bake_off, check_comparable
-    from savs.baselines.registry import Resources, build
+    from savs.baselines.chat_client import ChatClient
+    from savs.baselines.registry import Resources, build, takes_shots
     from savs.data.readers import detect_task
     from savs.extraction import StoredBackbone, extract
 
-    names = [name.strip() for name in methods.split(",") if name.strip() and name.strip() not in CHEAP]
-    build(names, Resources())
+    named = [name.strip() for name in methods.split(",") if name.strip()]
+    build(named, Resources())
+    without_shots = [name for name in named if not takes_shots(name)]
+    cheap = dict.fromkeys([*([ENDPOINT] if closed else []), *without_shots, *CHEAP])
+    names = dict.fromkeys(name for name in named if name not in cheap)
+    client = None if closed is None else ChatClient(closed)
     asked = detect_task(data, task)
     examples, bad = read(data, task=asked, image_root=image_root, skip_bad=skip_bad, require_labels=True)
     check_comparable(examples)
@@ -84,11 +100,16 @@ def compare(
     with working(f"reading the heads of {backbone.spec.model}") as progress:
         features = extract(backbone, examples, batch_size=batch_size, progress=progress)
     frozen = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
-    resources = Resources(backbone=frozen, features=features).sized_for(frozen.spec.model)
+    resources = Resources(
+        backbone=frozen,
+        features=features,
+        dual_encoders=_towers(dual_encoder or (), device, frozen.spec.video_frames),
+        endpoint=client,
+    ).sized_for(frozen.spec.model)
     result = bake_off(
         examples,
         build(names, resources),
-        build(CHEAP, resources),
+        build(cheap, resources),
         task=asked,
         folds=folds,
         repeats=repeats,
@@ -96,6 +117,9 @@ def compare(
         stage=working,
     )
     written = {"data": data, "backbone": frozen.spec.to_json(), "task": asked.name, **result.to_json()}
+    if client is not None:
+        note(f"{endpoint_model}: {client.bill}")
+        written["endpoint"] = {"model": endpoint_model, "bill": asdict(client.bill)}
     if output is not None:
         write_json_file(output, written)
         note(f"result in {output}")
@@ -105,6 +129,18 @@ def compare(
         write_json(written)
     else:
         _show(result)
+
+
+def _towers(names: Sequence[str], device: str | None, video_frames: int) -> dict[str, Towers]:
+    """Dual encoders by their family, loaded."""
+    if not names:
+        return {}
+    from savs.backbones.dual_encoder import load_dual_encoder
+    from savs.baselines.image_text import Towers
+
+    with waiting(f"loading {', '.join(names)}"):
+        loaded = [load_dual_encoder(name, device=device) for name in names]
+    return {encoder.family: Towers(encoder, video_frames=video_frames) for encoder in loaded}
 
 
 def _show(result: BakeOff) -> None:

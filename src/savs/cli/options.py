@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from savs.errors import EndpointError
+
+if TYPE_CHECKING:
+    from savs.baselines.chat_client import Endpoint
+
 DATA, MODEL, OUTPUT, RULE, SCALE = "Data", "Model", "Output", "Rule", "Scale"
+
+DualEncoders = Annotated[
+    list[str] | None,
+    typer.Option("--dual-encoder", help="A CLIP or SigLIP model, for its rows; may be given twice.",
+                 rich_help_panel=MODEL, metavar="ID"),
+]  # fmt: skip
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option("--endpoint", help="An OpenAI-compatible endpoint, such as https://host/v1, for the row of a closed "
+                 "model. Its key is read from the environment, OPENAI_API_KEY.", rich_help_panel=MODEL, metavar="URL"),
+]  # fmt: skip
+EndpointModel = Annotated[
+    str | None, typer.Option(help="What the endpoint calls it.", rich_help_panel=MODEL, metavar="NAME")
+]
+EndpointPrices = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="Of a million tokens in and out, for the bill.", rich_help_panel=MODEL, metavar="IN OUT"),
+]
 
 Classifier = Annotated[str, typer.Argument(help="A folder that `savs fit` wrote, or a Hub id.", show_default=False)]
 Classifiers = Annotated[
@@ -105,3 +128,18 @@ GpusPerWorker = Annotated[
 def given(**options: Any) -> dict[str, Any]:
     """Those options that were given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def endpoint_of(url: str | None, model: str | None, prices: tuple[float, float] | None) -> Endpoint | None:
+    """The endpoint that three options describe, if any does.
+
+    Raises:
+        EndpointError: one of address and model is missing, or the address is none.
+    """
+    from savs.baselines.chat_client import Endpoint
+
+    if url is None and model is None and prices is None:
+        return None
+    if url is None or model is None:
+        raise EndpointError("--endpoint and --endpoint-model belong together; give both")
+    return Endpoint(url, model, prices=prices)
