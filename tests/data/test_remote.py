@@ -88,9 +88,10 @@ def test_rows_here_may_name_media_there(bucket, draw, jsonl):
     assert told([there]) == told([here]) and str(there.media[0]) == "memory://bucket/a.png"
 
 
-def test_a_file_is_the_same_by_path_and_by_url(draw):
+@pytest.mark.parametrize("kept", ["", "simplecache::"])
+def test_a_file_is_the_same_by_path_and_by_url(kept, draw):
     path = draw("a.png")
-    here, there = (Example("e", "text", (Media(file),)) for file in (path, as_path(path.as_uri())))
+    here, there = (Example("e", "text", (Media(file),)) for file in (path, as_path(f"{kept}{path.as_uri()}")))
     assert example_keys([there]) == example_keys([here])
 
 
