@@ -1,5 +1,6 @@
 """Whatever is wrong with the data is named with its place and a way out; nothing is lost."""
 
+import gzip
 import json
 
 import numpy as np
@@ -46,11 +47,21 @@ def folder(draw, tmp_path):
         ({**GOOD, "image": "https://example.org/a.png"}, "is a web address; expected a file"),
         ({**GOOD, "question": ["Ripe?"]}, "column 'question' holds a list; expected text"),
         ({**GOOD, "label": ["yes"]}, r"label is \['yes'\] \(list\); expected text or a whole number"),
-        ({**GOOD, "label": float("nan")}, r"label is nan \(float\)"),
+        ({**GOOD, "label": 0.5}, r"label is 0\.5 \(float\); expected text or a whole number"),
+        ({**GOOD, "label": float("nan")}, "has no label in column 'label'"),
+        ({**GOOD, "image": float("nan"), "question": float("nan")}, "has neither media nor text"),
+        ({"image": "a.png", "class": "ripe"}, "has no label .* The row has the columns image, class"),
+        ({**GOOD, "question": "\ud83e"}, r"has half a character in its text \('\\ud83e'\)"),
+        ({**GOOD, "id": "\udc00"}, "has half a character in its id"),
+        ({**GOOD, "image": "data:image/png;base64,@"}, "holds 'data:image/png;base64,@' .* cannot be decoded"),
+        ({**GOOD, "image": "data:image/svg+xml,<svg/>"}, "cannot be decoded .it is not in base64"),
+        ({**GOOD, "image": "data:image/png;base64,iVBORw0KGgo="}, "image in memory is no image|is damaged"),
+        ({"img": "data:image/png;base64,iVBORw0KGgo=", "question": "?", "label": "b"}, "unknown column 'img'"),
+        ({**GOOD, "image": {"bytes": "x" * 9999}}, r"column 'image' holds .{,200} \(dict\); expected a path"),
         ({**GOOD, "label": None}, "has no label in column 'label'; label it"),
         ({"image": "a.png", "question": "Ripe?"}, "has no label in column 'label'"),
         ({**GOOD, "question": "<image> or <image>?"}, "has 2 <image> marks in its text for 1 images"),
-        ({**GOOD, "choices": 3}, "column 'choices' holds 3; expected a list of options"),
+        ({**GOOD, "choices": 3}, r"column 'choices' holds 3 \(int\); expected a list of options"),
         (
             {"img": "a.png", "question": "Ripe?", "label": "yes"},
             "an image or a video in the unknown column 'img'; .*'image'",
@@ -161,7 +172,11 @@ def test_a_bad_part_makes_the_whole_row_bad(folder, tmp_path):
         ("a.json", b'[{"question": "a"},\n {"question": }]', "is not valid JSON"),
         ("a.json", b'{\n "question": "a",\n "label": "b"\n}', "is one JSON object with the keys question, label"),
         ("a.doc", b"just words", "has none of the formats that can be read; expected JSON lines"),
-        ("a.jsonl", '{"question": "a"}'.encode("utf-16"), "is no UTF-8 text"),
+        ("a.jsonl", '{"question": "a"}'.encode("utf-16-le"), "is no UTF-8 text"),
+        ("a.csv", "question\tlabel\na\tb\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("a.jsonl.gz", gzip.compress(b"{}"), r"is compressed \(gzip\); unpack it"),
+        ("a.xlsx", b"PK\x03\x04" + bytes(20), "an Excel workbook; .* save the sheet as CSV"),
+        ("a.pkl", b"\x80\x04\x95\0", "is no UTF-8 text; expected JSON lines"),
         ("a.csv", "question\nGr\u00f6\u00dfe".encode("latin-1"), "is no UTF-8 text .*save it as UTF-8"),
         ("a.csv", b"question,question\na,b\n", "names a column twice: question, question"),
         ("a.csv", b'question,label\n"a"b,c\n', "is not valid CSV .*check the quotes"),

@@ -78,6 +78,7 @@ def hub(monkeypatch, draw, film):
         ("me/pets:small", HubName("me/pets", "small")),
         ("me/pets", HubName("me/pets")),
         ("data/train.jsonl", None),
+        ("images/cat.JPG", None),
         ("train", None),
         ("/a/b", None),
         ("a/b/c/d", None),
@@ -147,3 +148,22 @@ def test_a_snapshot_is_read_by_the_real_library_with_class_names_and_untouched_b
     assert found[1].location == f"{root / 'pets'}/test[1]"
     with pytest.raises(DataError, match="cannot be read from the Hub"):
         list(hub_rows(HubName(str(root / "pets"), split="nowhere"), limit))
+
+
+def test_what_datasets_saved_is_read_as_it_was(root, picture):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = [{"image": picture(i), "label": (1, 0, -1)[i]} for i in range(3)]
+    saved = datasets.Dataset.from_list(rows, features=features)
+    saved.save_to_disk(root / "pets")
+    datasets.DatasetDict(train=saved, test=saved).save_to_disk(root / "parted")
+    for folder in (root / "pets", root / "parted/test"):
+        examples = read_examples(folder)
+        assert [example.label for example in examples] == ["dog", "cat", None]
+        assert [example.media[0].source for example in examples] == [row["image"]["bytes"] for row in rows]
+        assert [example.id for example in examples] == [f"{folder.name}:{i}" for i in range(3)]
+    with pytest.raises(DataError, match="parted: has the splits test, train; name one, as in .*parted/test"):
+        read_examples(root / "parted")
+    next((root / "pets").glob("*.arrow")).write_bytes(b"broken")
+    with pytest.raises(DataError, match="pets: cannot be read"):
+        read_examples(root / "pets")

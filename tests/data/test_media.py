@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from savs.data import media
 from savs.data.example import Media
@@ -204,22 +207,67 @@ def test_guess_kind(name, kind):
     assert guess_kind(name) == kind
 
 
-def test_frames_of_an_animation_are_spread_by_time_not_by_number(grey):
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_frames_of_an_animation_are_spread_by_time_not_by_number(grey, format):
     frames = [Image.new("L", (4, 4), level) for level in (0, 100, 200)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=[800, 100, 100])
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=[800, 100, 100])
     sampled = sample_frames(Media(data, "video"), 10)
     assert [grey(frame) for frame in sampled] == [0] * 8 + [100, 200]
     assert {frame.mode for frame in sampled} == {"RGB"}
 
 
-def test_an_animation_too_long_to_sample_is_refused_before_it_is_decoded(monkeypatch):
+@pytest.mark.parametrize("check", [verify, lambda media: sample_frames(media, 2)])
+def test_an_animation_too_long_to_sample_is_refused_before_it_is_decoded(monkeypatch, check):
     frames = [Image.new("L", (40, 30), level) for level in (0, 100, 200)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    monkeypatch.setattr(media, "MAX_MOVING_PIXELS", 3 * 40 * 30)
-    assert len(sample_frames(Media(data, "video"), 2)) == 2
-    monkeypatch.setattr(media, "MAX_MOVING_PIXELS", 3 * 40 * 30 - 1)
-    with pytest.raises(DataError, match="is too long: 3 frames of 40 x 30 pixels; expected at most 3,599"):
-        sample_frames(Media(data, "video"), 2)
+    film = Media(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "video")
+    monkeypatch.setattr(media, "MAX_PIXELS", 3 * 40 * 30)
+    check(film)
+    monkeypatch.setattr(media, "MAX_PIXELS", 3 * 40 * 30 - 1)
+    monkeypatch.setattr(GifImageFile, "load", lambda image: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=r"is too large: 3 frames of 40 x 30 .* at most 3,599 .* a video \(MP4\)"):
+        check(film)
+
+
+def test_a_frame_is_decoded_at_most_twice_however_many_are_taken(monkeypatch):
+    frames = [Image.new("L", (40, 30), level) for level in range(0, 200, 10)]
+    film = Media(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "video")
+    decoded = []
+    prepare = GifImageFile.load_prepare
+    monkeypatch.setattr(GifImageFile, "load_prepare", lambda image: (decoded.append(image.tell()), prepare(image))[1])
+    for n in (1, 7, 50):
+        decoded.clear()
+        assert len(sample_frames(film, n)) == n
+        assert len(frames) <= len(decoded) <= 2 * len(frames)
+
+
+def test_the_pages_of_a_tiff_count_by_their_own_sizes(monkeypatch):
+    pages = [Image.new("L", size) for size in ((4, 4), (40, 30), (40, 30))]
+    film = Media(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "video")
+    assert len(sample_frames(replace(film, kind="image"), 3)) == 3
+    monkeypatch.setattr(media, "MAX_PIXELS", 2000)
+    with pytest.raises(DataError, match="is too large: 3 frames of 40 x 30 pixels"):
+        sample_frames(replace(film, kind="image"), 3)
+
+
+def test_mistakes_of_ours_are_not_taken_for_damage(monkeypatch, draw):
+    def stumble(*_):
+        raise AttributeError("ours")
+
+    monkeypatch.setattr(media, "_to_rgb", stumble)
+    for look in (open_image, lambda image: sample_frames(image, 1)):
+        with pytest.raises(AttributeError, match="ours"):
+            look(Media(draw("a.png")))
+
+
+@pytest.mark.parametrize("error", [KeyError("quantization"), RecursionError(), MemoryError(), AssertionError()])
+def test_whatever_pillow_raises_is_damage(monkeypatch, draw, error):
+    def stumble(*_, **__):
+        raise error
+
+    monkeypatch.setattr(PngImageFile, "load", stumble)
+    for look in (open_image, verify, lambda image: sample_frames(image, 1)):
+        with pytest.raises(DataError, match=r"a\.png is damaged or cut short"):
+            look(Media(draw("a.png")))
 
 
 def test_a_large_image_is_converted_in_strips_without_a_seam(monkeypatch):

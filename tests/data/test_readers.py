@@ -1,3 +1,4 @@
+import base64
 import json
 import logging
 
@@ -43,7 +44,7 @@ def test_kind_says_what_a_suffix_does_not(jsonl, tmp_path):
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=50)
     path = jsonl({"image": "a.gif"}, {"image": "a.gif", "kind": "video"}, {"video": "a.gif"})
     assert [e.media[0].kind for e in read_examples(path)] == ["image", "video", "video"]
-    with pytest.raises(DataError, match="column 'kind' holds 'film'; expected 'image' or 'video'"):
+    with pytest.raises(DataError, match=r"column 'kind' holds 'film' \(str\); expected 'image' or 'video'"):
         read_examples(jsonl({"image": "a.gif", "kind": "film"}))
 
 
@@ -138,12 +139,40 @@ def test_csv_with_quoted_newlines_lists_and_empty_cells(draw, tmp_path):
     assert second.id == "rows:5"
 
 
-@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.tsv", "\t"), ("a.csv", "\t"), ("a.csv", ",")])
-def test_csv_delimiters(tmp_path, name, delimiter):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "question;label\nRipe?;yes\n"),
+        ("a.tsv", "question\tlabel\nRipe?\tyes\n"),
+        ("a.csv", "question\tlabel\nRipe?\tyes\n"),
+        ("a.csv", "question,label\nRipe?,yes\n"),
+        ("a.txt", "question,label\nRipe?,yes\n"),
+        ("a.csv", 'question, label\n"Ripe?", yes\n'),  # with blanks after the commas
+        ("a.csv", " question ,label \rRipe?,yes\r"),  # with line ends of old
+        ("a.csv", "question,label\nRipe?,yes\n,\n,\n"),  # as spreadsheets leave it
+        ("a.csv", "question,label,,\nRipe?,yes,,\n"),
+        ("a.csv", ",question,label\n0,Ripe?,yes\n"),  # as pandas numbers rows
+        ("a.csv", '{"question": "Ripe?", "label": "yes"}\n'),
+        ("a.txt", '[{"question": "Ripe?", "label": "yes"}]\n'),
+    ],
+)
+def test_tables_as_all_sorts_of_programs_write_them(tmp_path, name, text):
     path = tmp_path / name
-    path.write_text(f"question{delimiter}label\nRipe?{delimiter}yes\n")
+    path.write_text(text, newline="")
     (example,) = read_examples(path)
     assert (example.text, example.label) == ("Ripe?", "yes")
+
+
+def test_one_image_or_video_is_one_example(draw, film):
+    for path, kind in ((draw("a.png"), "image"), (film("b.mp4", [0, 9]), "video")):
+        (example,) = read_examples(path)
+        assert (example.id, example.media, example.label) == (path.name, (Media(path, kind),), None)
+
+
+def test_paths_of_windows_are_found(draw, jsonl):
+    draw("pics/a.png")
+    (example,) = read_examples(jsonl({"image": "pics\\a.png"}))
+    assert example.media[0].source.name == "a.png"
 
 
 def test_a_folder_of_class_folders(draw, film, tmp_path):
@@ -152,6 +181,7 @@ def test_a_folder_of_class_folders(draw, film, tmp_path):
     film("set/dog/2.mp4", [0, 9])
     draw("set/.hidden/x.png")
     draw("set/cat/.x.png")
+    draw("set/__MACOSX/cat/x.png")
     (tmp_path / "set/cat/Thumbs.db").write_bytes(b"x")
     (tmp_path / "set/README.md").write_text("words")
     examples = read_examples(tmp_path / "set", require_labels=True)
@@ -173,8 +203,16 @@ def test_folders_that_hold_no_classes_say_what_to_do(draw, tmp_path):
     with pytest.raises(DataError, match="empty: holds no images and no class folders"):
         read_examples(tmp_path / "empty")
     draw("set/train/cat/1.png")
-    with pytest.raises(DataError, match=r"did you mean .*set/train\?"):
+    draw("set/test/cat/1.png")
+    with pytest.raises(DataError, match=r"did you mean .*set/test or .*set/train\?"):
         read_examples(tmp_path / "set")
+    (tmp_path / "set/rows.csv").write_text("image,label\n")
+    with pytest.raises(DataError, match=r"did you mean .*set/rows\.csv or .*set/test or"):
+        read_examples(tmp_path / "set")
+    (tmp_path / "set/train/dog").mkdir()
+    with pytest.raises(DataError, match=r"train/dog: is an empty class folder; put its images there, or take it away"):
+        read_examples(tmp_path / "set/train")
+    (tmp_path / "set/train/dog").rmdir()
     (tmp_path / "set/train/cat/notes.txt").write_text("words")
     with pytest.raises(DataError, match=r"notes\.txt: is neither an image nor a video"):
         read_examples(tmp_path / "set/train")
@@ -200,6 +238,31 @@ def test_labels_are_stripped_so_that_blanks_make_no_classes(jsonl):
         {"question": "a", "label": "yes "}, {"question": "b", "label": " yes"}, {"question": "c", "label": "  "}
     )
     assert [e.label for e in read_examples(path)] == ["yes", "yes", None]
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("cafe\u0301", "caf\u00e9"),
+        ("a\u00a0", "a"),
+        (1, "1"),
+        (1.0, "1"),
+        (True, "True"),
+        (float("nan"), None),
+        (None, None),
+    ],
+)
+def test_labels_that_look_equal_are_equal_whoever_wrote_them(jsonl, said, label):
+    (example,) = read_examples(jsonl({"question": "?", "label": said, "group": said, "split": said}))
+    assert (example.label, example.group, example.split) == (label, label, label)
+
+
+def test_data_uris_are_images(draw, jsonl):
+    data = draw("a.png").read_bytes()
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    (example,) = read_examples(jsonl({"image": [uri, "a.png"], "question": "?"}))
+    assert [media.source for media in example.media][:1] == [data]
+    assert len(example.media) == 2
 
 
 def test_decoded_images_and_bytes_are_taken_from_rows(draw):

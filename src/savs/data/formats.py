@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import csv
 import json
-import zlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from savs.data.example import Media
+from savs.data.hints import listed
 from savs.data.media import guess_kind
+from savs.data.remote import AnyPath
 from savs.errors import DataError
 
 #: Suffixes of data files; any other file is known by its content.
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
-_JUNK = frozenset({"thumbs.db", "desktop.ini"})
+_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _DELIMITERS = {".tsv": "\t"}
+#: What files that cannot be read begin with, and what to do about them.
+_UNREADABLE = {
+    b"\x1f\x8b": "is compressed (gzip); unpack it",
+    b"PK\x03\x04": "is a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV (UTF-8)",
+    b"\xff\xfe": "is UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "is UTF-16 text; save it as UTF-8",
+}
 
 
 @dataclass(frozen=True)
@@ -49,43 +57,53 @@ class BadRow:
     reason: str
 
 
-def file_rows(path: Path) -> Iterator[Row | BadRow]:
-    """The rows of a data file, whose format its suffix and its first characters tell.
+def file_rows(path: AnyPath) -> Iterator[Row | BadRow]:
+    """The rows of a data file, whose format its first characters and its suffix tell; an image or video is one row.
 
     Raises:
         DataError: the file is empty, is no text, or has none of the formats.
     """
-    if path.suffix.lower() == ".mat":
+    suffix = path.suffix.lower()
+    kind = guess_kind(path.name)
+    if kind is not None:
+        return iter([Row({"image": Media(path, kind), "id": path.name}, str(path), path.name)])
+    if suffix == ".mat":
         return _vector_rows(path)
     with path.open("rb") as file:
         head = file.read(4096)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"PAR1"):
+        return _parquet_rows(path)
     if not start:
         raise DataError("is empty; expected at least one row", location=str(path))
+    for beginning, problem in _UNREADABLE.items():
+        if head.startswith(beginning):
+            raise DataError(problem, location=str(path))
     if b"\0" in head:
-        raise DataError("is no UTF-8 text; expected JSON lines, a JSON array or CSV in UTF-8", location=str(path))
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return _csv_rows(path)
+        raise DataError(
+            "is no UTF-8 text; expected JSON lines, a JSON array or CSV in UTF-8, or Parquet", location=str(path)
+        )
     if start[:1] == b"[":
         return _array_rows(path)
     if start[:1] == b"{" or suffix in (".jsonl", ".ndjson"):
         named = _named_objects(path) if suffix == ".json" else None
         return _line_rows(path) if named is None else _object_rows(path, named)
+    if suffix in (".csv", ".tsv") or (suffix == ".txt" and re.match(rb"[^\n]*[,;\t]", start)):
+        return _csv_rows(path)
     if suffix == ".txt":
         return _word_rows(path)
     raise DataError(
         "has none of the formats that can be read; expected JSON lines (.jsonl), a JSON array or object (.json), CSV "
-        "(.csv, .tsv), an index of words (.txt), vectors of MATLAB (.mat) or a folder with one folder a class",
+        "(.csv, .tsv), Parquet, an index of words (.txt), vectors of MATLAB (.mat) or a folder with one folder a class",
         location=str(path),
     )
 
 
-def folder_rows(folder: Path) -> Iterator[Row | BadRow]:
+def folder_rows(folder: AnyPath) -> Iterator[Row | BadRow]:
     """One row a media file: `image`, `label` (the name of the folder it is in) and `id` (its path in `folder`).
 
     Files that stand in `folder` itself have no label. Hidden files are passed over, and so is anything but media
-    beside the class folders; inside a class folder it is a bad row.
+    beside the class folders; inside a class folder it is a bad row, and so is a class folder without anything.
 
     Raises:
         DataError: there is no image or video in it.
@@ -95,11 +113,13 @@ def folder_rows(folder: Path) -> Iterator[Row | BadRow]:
     loose = [entry for entry in entries if entry.is_file() and guess_kind(entry.name)]
     files = [(entry, None) for entry in loose] + [(entry, c.name) for c in classes for entry in _visible(c)]
     if not any(guess_kind(entry.name) for entry, _ in files):
-        inner = next((entry for entry, _ in files if entry.is_dir()), None)
-        hint = f"; did you mean {inner.parent}?" if inner else ""
+        instead = [*(e for e in entries if e.name.endswith(SUFFIXES)), *(e.parent for e, _ in files if e.is_dir())]
+        hint = f"; did you mean {' or '.join(list(dict.fromkeys(map(str, instead)))[:4])}?" if instead else ""
         raise DataError(f"holds no images and no class folders with images{hint}", location=str(folder))
+    for empty in [c for c in classes if all(entry.parent != c for entry, _ in files)]:
+        yield BadRow(str(empty), empty.name, "is an empty class folder; put its images there, or take it away")
     for entry, label in files:
-        name = entry.relative_to(folder).as_posix()
+        name = entry.name if label is None else f"{label}/{entry.name}"
         kind = guess_kind(entry.name)
         if entry.is_dir() or kind is None:
             what = "a folder" if entry.is_dir() else "neither an image nor a video"
@@ -111,11 +131,11 @@ def folder_rows(folder: Path) -> Iterator[Row | BadRow]:
         yield Row(cells, str(entry), name)
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible(folder: AnyPath) -> list[AnyPath]:
     return sorted(e for e in folder.iterdir() if not e.name.startswith(".") and e.name.lower() not in _JUNK)
 
 
-def _line_rows(path: Path) -> Iterator[Row | BadRow]:
+def _line_rows(path: AnyPath) -> Iterator[Row | BadRow]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
@@ -132,7 +152,7 @@ def _line_rows(path: Path) -> Iterator[Row | BadRow]:
             yield _row(cells, f"{path}:{number}", f"{path.stem}:{number}")
 
 
-def _array_rows(path: Path) -> Iterator[Row | BadRow]:
+def _array_rows(path: AnyPath) -> Iterator[Row | BadRow]:
     try:
         array = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except json.JSONDecodeError as error:
@@ -145,22 +165,19 @@ def _array_rows(path: Path) -> Iterator[Row | BadRow]:
         yield _row(cells, f"{path}[{index}]", f"{path.stem}:{index}")
 
 
-def _named_objects(path: Path) -> dict[str, Any] | None:
+def _named_objects(path: AnyPath) -> dict[str, Any] | None:
     """The rows of a file that is one JSON object of objects, by their names; None where it is something else."""
-    try:
-        whole = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        return None
+    whole = _single_object(path)
     return whole if whole and all(isinstance(value, Mapping) for value in whole.values()) else None
 
 
-def _object_rows(path: Path, named: Mapping[str, Any]) -> Iterator[Row | BadRow]:
+def _object_rows(path: AnyPath, named: Mapping[str, Any]) -> Iterator[Row | BadRow]:
     """Rows that have a name each: it is their column `key`, and `file` is the file's name without its suffix."""
     for key, cells in named.items():
         yield Row({"file": path.stem, "key": key, **cells}, f"{path}[{key}]", f"{path.stem}:{key}")
 
 
-def _word_rows(path: Path) -> Iterator[Row | BadRow]:
+def _word_rows(path: AnyPath) -> Iterator[Row | BadRow]:
     """One row a line of words parted by blanks: columns `word1`, `word2`, ... Lines that begin with `#` are remarks."""
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -172,7 +189,7 @@ def _word_rows(path: Path) -> Iterator[Row | BadRow]:
         raise DataError(f"is no UTF-8 text ({error.reason}); save it as UTF-8", location=str(path)) from error
 
 
-def _vector_rows(path: Path) -> Iterator[Row | BadRow]:
+def _vector_rows(path: AnyPath) -> Iterator[Row | BadRow]:
     """One row an entry of the vectors in a MATLAB file, which must be equally long: `number` from 1, and the values."""
     vectors = matlab_vectors(path)
     if len({len(values) for values in vectors.values()}) != 1:
@@ -183,18 +200,18 @@ def _vector_rows(path: Path) -> Iterator[Row | BadRow]:
         yield Row(cells, f"{path}[{number}]", f"{path.stem}:{number}")
 
 
-def matlab_vectors(path: Path) -> dict[str, list[int]]:
+def matlab_vectors(path: AnyPath) -> dict[str, list[int]]:
     """The vectors of whole numbers in a MATLAB file (to version 7), by their names.
 
     Raises:
         DataError: the file cannot be read as one.
     """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
-        arrays = loadmat(path)
-    except (MatReadError, LookupError, NotImplementedError, OSError, TypeError, ValueError, zlib.error) as error:
+        with path.open("rb") as file:
+            arrays = loadmat(file)
+    except Exception as error:  # whatever the decoder trips over: nothing of ours is in this block
         raise DataError(f"cannot be read as a MATLAB file ({error}); download it again", location=str(path)) from error
     return {
         name: [int(value) for value in array.ravel()]
@@ -203,33 +220,70 @@ def matlab_vectors(path: Path) -> dict[str, list[int]]:
     }
 
 
-def _csv_rows(path: Path) -> Iterator[Row | BadRow]:
-    """Empty cells are None. Columns are parted by the comma, semicolon or tab that the header has most of."""
+def _csv_rows(path: AnyPath) -> Iterator[Row | BadRow]:
+    """Empty cells are None, and rows without any others blank lines, as spreadsheets leave them at the end.
+
+    Columns are parted by the comma, semicolon or tab that the header has most of; columns without a name are no one's.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
             delimiter = _DELIMITERS.get(path.suffix.lower()) or max(",;\t", key=first.count)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = next(row for row in reader if row)
-            if len(set(header)) < len(header):
-                raise DataError(f"names a column twice: {', '.join(header)}", location=f"{path}:{reader.line_num}")
+            spaced = f"{delimiter} " in first
+            reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=spaced)
+            header = [name.strip() for name in next(row for row in reader if any(row))]
+            named = [name for name in header if name]
+            if len(set(named)) < len(named):
+                raise DataError(f"names a column twice: {listed(header)}", location=f"{path}:{reader.line_num}")
             line = reader.line_num
             for values in reader:
                 start, line = line + 1, reader.line_num
-                if not values:
+                if not any(values):
                     continue
                 place, name = f"{path}:{start}", f"{path.stem}:{start}"
                 if len(values) != len(header):
-                    reason = f"has {len(values)} cells; expected {len(header)}, as in the header ({', '.join(header)})"
+                    reason = f"has {len(values)} cells; expected {len(header)}, as in the header ({listed(header)})"
                     yield BadRow(place, name, reason)
                     continue
-                yield Row({key: value or None for key, value in zip(header, values, strict=True)}, place, name)
+                cells = {key: value or None for key, value in zip(header, values, strict=True) if key}
+                yield Row(cells, place, name)
     except UnicodeDecodeError as error:
         raise DataError(f"is no UTF-8 text ({error.reason}); save it as UTF-8", location=str(path)) from error
     except csv.Error as error:
         message = f"is not valid CSV ({error}); check the quotes there"
         raise DataError(message, location=f"{path}:{reader.line_num}") from error
+
+
+def _parquet_rows(path: AnyPath) -> Iterator[Row]:
+    """The rows of a Parquet file; of one that `datasets` wrote, with the names of classes instead of their numbers."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DataError("needs pyarrow to be read; run: pip install 'savs[parquet]'", location=str(path)) from error
+    try:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+            names = _class_names(file.schema_arrow.metadata or {})
+            index = 0
+            for batch in file.iter_batches():
+                for cells in batch.to_pylist():
+                    for column in names.keys() & cells.keys():
+                        cells[column] = names[column].get(cells[column])
+                    yield Row(cells, f"{path}[{index}]", f"{path.stem}:{index}")
+                    index += 1
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read as Parquet ({error}); make or get it again", location=str(path)) from error
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, dict[int, str]]:
+    """For each column of class numbers, the names that `datasets` keeps in the file; unlabelled rows have none (-1)."""
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {
+        column: dict(enumerate(feature["names"]))
+        for column, feature in features.items()
+        if isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
+    }
 
 
 def _row(cells: object, location: str, name: str) -> Row | BadRow:
@@ -238,15 +292,20 @@ def _row(cells: object, location: str, name: str) -> Row | BadRow:
     return BadRow(location, name, f"is a {type(cells).__name__}; expected a JSON object with named fields")
 
 
-def _refuse_single_object(path: Path) -> None:
+def _refuse_single_object(path: AnyPath) -> None:
     """A file that is one object over many lines would otherwise be reported as so many bad lines."""
+    whole = _single_object(path)
+    if whole is not None:
+        message = f"is one JSON object with the keys {listed(whole)}; expected an array of rows, or one row a line"
+        raise DataError(message, location=str(path))
+
+
+def _single_object(path: AnyPath) -> dict[str, Any] | None:
+    """The one JSON object that a file beginning with a brace may be, over however many lines."""
     try:
-        whole = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        return dict(json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf")))
     except (ValueError, RecursionError):
-        return
-    keys = ", ".join(list(whole)[:8])
-    message = f"is one JSON object with the keys {keys}; expected an array of rows, or one row a line"
-    raise DataError(message, location=str(path))
+        return None
 
 
 def _json_problem(error: ValueError | RecursionError) -> str:

@@ -1,4 +1,4 @@
-"""Rows out of a data set on the Hugging Face Hub (`pip install 'savs[hub]'`).
+"""Rows out of a data set of the `datasets` library, on the Hugging Face Hub or saved (`pip install 'savs[hub]'`).
 
 Knows how a data set is named and served, not what its columns mean. Images and videos stay in the bytes they are
 stored in, so that equal media have equal content keys.
@@ -15,6 +15,8 @@ from typing import Any
 
 from savs.data.example import Media
 from savs.data.formats import SUFFIXES, Row
+from savs.data.media import guess_kind
+from savs.data.remote import AnyPath
 from savs.errors import DataError
 
 _PREFIX = "hf://"
@@ -43,7 +45,8 @@ class HubName:
             DataError: `text` begins with `hf://` and goes on otherwise.
         """
         match = _NAME.fullmatch(text.removeprefix(_PREFIX))
-        if match is not None and (text.startswith(_PREFIX) or not text.lower().endswith(SUFFIXES)):
+        is_file = text.lower().endswith(SUFFIXES) or guess_kind(text) is not None
+        if match is not None and (text.startswith(_PREFIX) or not is_file):
             return cls(match["name"], match["config"], match["split"])
         if text.startswith(_PREFIX):
             raise DataError(f"{text!r} names no data set; expected hf://owner/name[:config][/split]")
@@ -56,10 +59,7 @@ def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
     Raises:
         DataError: `datasets` is not installed, the data set cannot be had, or it has several splits and none is named.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(f"{hub} is on the Hub, and reading it needs datasets; run: pip install 'savs[hub]'") from error
+    datasets = _library(f"{hub} is on the Hub")
     try:
         split = hub.split or _only_split(hub, datasets.get_dataset_split_names(hub.name, hub.config))
         data = datasets.load_dataset(hub.name, hub.config, split=split, streaming=limit is not None)
@@ -69,17 +69,51 @@ def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
             "whether you must ask for access",
             location=str(hub),
         ) from error
+    place = HubName(hub.name, hub.config, split)
+    yield from islice(_rows(data, str(place), f"{hub.name.split('/')[-1]}:{split}"), limit)
+
+
+def is_saved(folder: AnyPath) -> bool:
+    """Whether a folder is what `save_to_disk` of `datasets` wrote: a data set, or its splits."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
+def saved_rows(folder: AnyPath) -> Iterator[Row]:
+    """The rows that `save_to_disk` of `datasets` wrote, class numbers replaced by class names.
+
+    Raises:
+        DataError: `datasets` is not installed, the files cannot be read, or hold several splits.
+    """
+    datasets = _library(f"{folder} was saved by datasets")
+    if (folder / "dataset_dict.json").is_file():
+        splits = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        raise DataError(
+            f"has the splits {', '.join(splits)}; name one, as in {folder / splits[0]}", location=str(folder)
+        )
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"cannot be read ({error}); save the data set again", location=str(folder)) from error
+    yield from _rows(data, str(folder), folder.name)
+
+
+def _library(why: str) -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(f"{why}, and reading it needs datasets; run: pip install 'savs[hub]'") from error
+    return datasets
+
+
+def _rows(data: Any, place: str, name: str) -> Iterator[Row]:
+    """The rows of a data set, with media in the bytes that they are stored in."""
     features = dict(data.features or {})
     for column, feature in features.items():
-        if isinstance(feature, datasets.Image):
-            data = data.cast_column(column, datasets.Image(decode=False))
-        elif type(feature).__name__ == "Video":
-            data = data.cast_column(column, datasets.Video(decode=False))
-    place = HubName(hub.name, hub.config, split)
-    stem = hub.name.split("/")[-1]
-    for index, row in enumerate(islice(data, limit)):
+        if type(feature).__name__ in ("Image", "Video"):
+            data = data.cast_column(column, type(feature)(decode=False))
+    for index, row in enumerate(data):
         cells = {column: _cell(value, features.get(column)) for column, value in row.items()}
-        yield Row(cells, f"{place}[{index}]", f"{stem}:{split}:{index}")
+        yield Row(cells, f"{place}[{index}]", f"{name}:{index}")
 
 
 def _only_split(hub: HubName, splits: list[str]) -> str:

@@ -17,10 +17,11 @@ from pathlib import Path
 from savs.data.choices import without_options
 from savs.data.example import Example, Media
 from savs.data.formats import BadRow, Row, file_rows, folder_rows
-from savs.data.hub import HubName, hub_rows
+from savs.data.hub import HubName, hub_rows, is_saved, saved_rows
 from savs.data.lookup_files import with_files
 from savs.data.media import verify
 from savs.data.paths import locate
+from savs.data.remote import AnyPath, as_path
 from savs.data.rows import RowReader
 from savs.data.tasks import Task, load_task, sniff_task
 from savs.errors import DataError
@@ -42,8 +43,9 @@ def read_examples(
     """Read the examples of a data set, in its order, all of them checked.
 
     Args:
-        source: a file (JSON lines, a JSON array, CSV), a folder of class folders, or a data set on the Hub
-            (`hf://owner/name[:config][/split]`, or `owner/name`).
+        source: a file (JSON lines, a JSON array, CSV, Parquet, one image or video), a folder of class folders, or one
+            that `datasets` saved, here or by the URL of an object store (`s3://bucket/rows.jsonl`); or a data set on
+            the Hub (`hf://owner/name[:config][/split]`, or `owner/name`).
         task: what the columns mean: a task, a built-in task's name, or a task file. Told by the columns where absent.
         image_root: the folder that the media are under, wherever the paths in the rows point; see `paths.locate`.
         limit: read at most so many rows.
@@ -68,7 +70,7 @@ def read_rows(
     rows: Sequence[Row | BadRow],
     task: Task,
     *,
-    folder: Path | None,
+    folder: AnyPath | None,
     image_roots: Sequence[Path] = (),
     on_bad: Callable[[BadRow], None] | None = None,
     require_labels: bool = False,
@@ -105,7 +107,7 @@ def read_rows(
     return with_unique_ids(examples)
 
 
-def _locate(name: str, folder: Path | None, roots: Sequence[Path]) -> Path:
+def _locate(name: str, folder: AnyPath | None, roots: Sequence[Path]) -> AnyPath:
     for root in roots[:-1]:
         with suppress(DataError):
             return locate(name, folder, root)
@@ -126,23 +128,24 @@ def detect_task(source: str | Path, task: Task | str | Path | None = None) -> Ta
     return _sniffed(rows, str(source))
 
 
-def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], Path | None]:
+def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], AnyPath | None]:
     """The source's rows, and the folder that paths in them are relative to."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 row, got {limit}")
-    path = Path(source)
     found: Iterator[Row | BadRow]
+    folder: AnyPath | None
+    hub = HubName.parse(str(source))
+    path = Path(source) if hub else as_path(source)
     if path.is_dir():
-        found, folder = folder_rows(path), path
+        found, folder = saved_rows(path) if is_saved(path) else folder_rows(path), path
     elif path.exists():
         found, folder = file_rows(path), path.parent
-    else:
-        hub = HubName.parse(str(source))
-        if hub is None:
-            raise DataError(
-                f"there is no file or folder {str(source)!r}; expected one, or a data set on the Hub (hf://owner/name)"
-            )
+    elif hub:
         found, folder = hub_rows(hub, limit), None
+    else:
+        raise DataError(
+            f"there is no file or folder {str(source)!r}; expected one, or a data set on the Hub (hf://owner/name)"
+        )
     rows = list(islice(found, limit))
     if not rows:
         raise DataError("has no rows; expected at least one", location=str(source))
@@ -175,7 +178,7 @@ def _read_rows(rows: Sequence[Row | BadRow], reader: RowReader) -> Iterator[list
 
 def _check_media(media: Media, checked: dict[Media, str | None]) -> None:
     """Verify a file once, however many rows name it; `checked` holds what was found wrong with each."""
-    if not isinstance(media.source, Path):
+    if media.file is None:
         verify(media)
         return
     if media not in checked:

@@ -5,8 +5,10 @@ Knows what the columns mean, from the task; knows no file format and decodes no 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +19,16 @@ from PIL import Image
 
 from savs.data.example import IMAGE_MARK, Example, Media
 from savs.data.formats import Row
-from savs.data.hints import closest
-from savs.data.layouts import Cells
+from savs.data.hints import closest, listed, shortened
+from savs.data.layouts import Cells, is_empty
 from savs.data.media import guess_kind
+from savs.data.remote import AnyPath
 from savs.data.tasks import Task
 from savs.errors import DataError
 
 Kind = Literal["image", "video"]
 #: Turns the path that a row gives into the path of a file.
-Locate = Callable[[str], Path]
+Locate = Callable[[str], AnyPath]
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class RowReader:
 
     def _own_id(self, cells: Cells) -> str | None:
         own = cells.get(self.task.fields.id) if self.task.fields.id else None
-        return None if own is None or own == "" else str(own)
+        return None if is_empty(own) else str(own)
 
     @cached_property
     def _read_columns(self) -> frozenset[str]:
@@ -70,15 +73,19 @@ class RowReader:
         marks = text.count(IMAGE_MARK)
         if marks and marks != len(media):
             raise DataError(f"has {marks} {IMAGE_MARK} marks in its text for {len(media)} images; expected as many")
+        label = self._label(cells, row.cells)
+        name = "/".join(filter(None, (self._own_id(cells) or row.default_id, suffix)))
+        for what, said in (("text", text), ("label", label or ""), ("id", name)):
+            _check_characters(what, said)
         return Example(
-            id="/".join(filter(None, (self._own_id(cells) or row.default_id, suffix))),
+            id=name,
             text=text,
             media=media,
-            label=self._label(cells),
+            label=label,
             group=self._group(cells),
             choices=self._choices(cells),
             location=row.location,
-            split=_name(cells, fields.split) if fields.split else None,
+            split=_name_in(cells, fields.split) if fields.split else None,
         )
 
     def _media(self, cells: Cells) -> tuple[Media, ...]:
@@ -92,18 +99,18 @@ class RowReader:
             columns = " or ".join(map(repr, fields.media))
             raise DataError(
                 f"has {len(media)} images in column {columns}; task {self.task.name!r} expects at least "
-                f"{self.task.min_media}. The row has the columns {', '.join(map(str, cells))}"
+                f"{self.task.min_media}. The row has the columns {listed(cells)}"
             )
         return tuple(media)
 
     def _check_unread(self, cells: Cells, media: tuple[Media, ...]) -> None:
         """A misnamed column must not silently turn an image into no image, or a question into the default prompt."""
         task = self.task
-        empty = [column for column in task.defaults if column in task.columns and cells.get(column) in (None, "")]
+        empty = [column for column in task.defaults if column in task.columns and is_empty(cells.get(column))]
         if empty and not media:
             expected = ", ".join(map(repr, (*task.fields.media, *empty)))
             raise DataError(
-                f"has neither media nor text; expected one of {expected} among {', '.join(map(str, cells))}"
+                f"has neither media nor text; expected one of {expected} among {listed(cells)}"
             )
         unread = {column: value for column, value in cells.items() if column not in self._read_columns}
         for column, value in unread.items():
@@ -118,31 +125,28 @@ class RowReader:
                 f"{', '.join(map(repr, instead))}. Rename the column, or name the task that fits"
             )
 
-    def _label(self, cells: Cells) -> str | None:
+    def _label(self, cells: Cells, own: Cells) -> str | None:
         column = self.task.fields.label
-        value = cells.get(column) if column else None
-        if isinstance(value, str):
-            value = value.strip()
-        if value is None or value == "":
+        said = _name(cells.get(column), "label is") if column else None
+        if said is None:
             if self.require_labels:
-                raise DataError(f"has no label in column {column!r}; label it, or leave the row out")
+                has = "" if column in cells else f". The row has the columns {listed(own)}"
+                raise DataError(f"has no label in column {column!r}; label it, or leave the row out{has}")
             return None
-        if not isinstance(value, str | int):
-            raise DataError(f"label is {value!r} ({type(value).__name__}); expected text or a whole number")
-        label = self.task.label_rule.apply(str(value))
+        label = self.task.label_rule.apply(said)
         if label is None and self.require_labels:
-            raise DataError(f"keeps its label secret ({value!r}); use the part of the data set that shows its labels")
+            raise DataError(f"keeps its label secret ({said!r}); use the part of the data set that shows its labels")
         if label is not None and self.task.labels is not None and label not in self.task.labels:
             close = closest(label, self.task.labels)
             hint = f"; did you mean {close!r}?" if close else ""
             raise DataError(
-                f"label {label!r} is not one of task {self.task.name!r}; expected {', '.join(self.task.labels)}{hint}"
+                f"label {label!r} is not one of task {self.task.name!r}; expected {listed(self.task.labels)}{hint}"
             )
         return label
 
     def _group(self, cells: Cells) -> str | None:
         fields = self.task.fields
-        names = [_name(cells, column) for column in fields.group]
+        names = [_name_in(cells, column) for column in fields.group]
         if not names or None in names:
             if self.task.metric in ("pairs", "groups"):
                 raise DataError(f"has no group; scoring {self.task.metric} needs the columns {', '.join(fields.group)}")
@@ -152,27 +156,27 @@ class RowReader:
     def _choices(self, cells: Cells) -> tuple[str, ...] | None:
         fields = self.task.fields
         value = cells.get(fields.choices) if fields.choices else None
-        if value is None or value == "":
+        if is_empty(value):
             return None
         if fields.choices_pattern is not None and isinstance(value, str):
             return tuple(re.findall(fields.choices_pattern, value)) or None
         options = _json_list(value)
         if options is None or not all(isinstance(option, str | int | float) for option in options):
-            raise DataError(f"column {fields.choices!r} holds {value!r}; expected a list of options")
+            raise DataError(f"column {fields.choices!r} holds {_shown(value)}; expected a list of options")
         return tuple(map(str, options))
 
 
 def _kind(value: Any, column: str) -> Kind | None:
-    if value in (None, ""):
+    if is_empty(value):
         return None
     if value not in ("image", "video"):
-        raise DataError(f"column {column!r} holds {value!r}; expected 'image' or 'video'")
+        raise DataError(f"column {column!r} holds {_shown(value)}; expected 'image' or 'video'")
     return "image" if value == "image" else "video"
 
 
 def _media_in(value: Any, column: str, kind: Kind | None, locate: Locate) -> list[Media]:
-    """The media in one cell: nothing, one, or a list; paths, encoded bytes, PIL images, or the Hub's own records."""
-    if value is None or value == "":
+    """The media in one cell: nothing, one, or a list; paths, data URIs, bytes, PIL images, or the Hub's own records."""
+    if is_empty(value):
         return []
     if isinstance(value, Media):
         return [value]
@@ -185,9 +189,26 @@ def _media_in(value: Any, column: str, kind: Kind | None, locate: Locate) -> lis
     several = _json_list(value)
     if several is not None:
         return [media for item in several for media in _media_in(item, column, kind, locate)]
+    if isinstance(value, str) and value.startswith("data:"):
+        return [_from_data_uri(value, column, kind)]
     if isinstance(value, str | Path):
         return [Media(locate(str(value)), kind or guess_kind(str(value)) or "image")]
-    raise DataError(f"column {column!r} holds {value!r} ({type(value).__name__}); expected a path or a list of paths")
+    raise DataError(f"column {column!r} holds {_shown(value)}; expected a path or a list of paths")
+
+
+def _from_data_uri(uri: str, column: str, kind: Kind | None) -> Media:
+    """What `data:image/png;base64,...` holds."""
+    said, _, encoded = uri.partition(",")
+    try:
+        if not said.endswith(";base64"):
+            raise ValueError("it is not in base64")
+        data = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise DataError(
+            f"column {column!r} holds {_shown(uri)}, which cannot be decoded ({error}); expected "
+            "data:image/png;base64,... or a path"
+        ) from error
+    return Media(data, kind or ("video" if said.startswith("data:video/") else "image"))
 
 
 def _json_list(value: Any) -> Sequence[Any] | None:
@@ -203,18 +224,40 @@ def _json_list(value: Any) -> Sequence[Any] | None:
     return None
 
 
-def _name(cells: Cells, column: str) -> str | None:
-    value = cells.get(column)
-    if value is None or value == "":
+def _name_in(cells: Cells, column: str) -> str | None:
+    return _name(cells.get(column), f"column {column!r} holds")
+
+
+def _name(value: object, what: str) -> str | None:
+    """The text that names a class, a group or a part: equal where people see equal texts; None where there is none.
+
+    Raises:
+        DataError: the value is no name; `what` begins the message.
+    """
+    if is_empty(value):
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # so pandas writes a column of whole numbers where one is missing
     if not isinstance(value, str | int):
-        raise DataError(f"column {column!r} holds {value!r} ({type(value).__name__}); expected text or a whole number")
-    return str(value)
+        raise DataError(f"{what} {_shown(value)}; expected text or a whole number")
+    return unicodedata.normalize("NFC", str(value)).strip() or None
+
+
+def _check_characters(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"has half a character in its {what} ({text[error.start]!r}); write it as UTF-8") from error
+
+
+def _shown(value: object) -> str:
+    return f"{shortened(repr(value))} ({type(value).__name__})"
 
 
 def _looks_like_media(value: Any) -> bool:
     if isinstance(value, str):
-        return "\n" not in value and guess_kind(value) is not None
+        is_file = "\n" not in value and guess_kind(value) is not None
+        return is_file or value.startswith(("data:image/", "data:video/"))
     if isinstance(value, list | tuple):
         return bool(value) and all(map(_looks_like_media, value))
     return isinstance(value, bytes | Image.Image | Media) or (isinstance(value, Mapping) and "bytes" in value)
