@@ -109,9 +109,7 @@ class RowReader:
         empty = [column for column in task.defaults if column in task.columns and is_empty(cells.get(column))]
         if empty and not media:
             expected = ", ".join(map(repr, (*task.fields.media, *empty)))
-            raise DataError(
-                f"has neither media nor text; expected one of {expected} among {listed(cells)}"
-            )
+            raise DataError(f"has neither media nor text; expected one of {expected} among {listed(cells)}")
         unread = {column: value for column, value in cells.items() if column not in self._read_columns}
         for column, value in unread.items():
             if not media and task.fields.media and _looks_like_media(value):
