@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from savs.cli.entry import app
-from savs.evaluation import Report
+from savs.report import Report
 
 QUESTION = "Is it night or day?"
 

@@ -8,8 +8,9 @@ from scipy import stats
 
 from savs.data.example import Example, Media
 from savs.errors import DataError
-from savs.evaluation import Report, correctness, evaluate
+from savs.evaluation import correctness, evaluate
 from savs.prediction import Prediction
+from savs.report import Report
 
 
 def example(name, label, *, group=None, text="what is it?", media=()):

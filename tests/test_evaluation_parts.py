@@ -7,8 +7,9 @@ import pytest
 
 from savs.data.example import Example
 from savs.errors import DataError
-from savs.evaluation import Report, evaluate
+from savs.evaluation import evaluate
 from savs.prediction import Prediction
+from savs.report import Report
 
 
 def scored(rows, **options):

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.embedded.methods import CHOICE, CONTROLS, FREE, FREE_WORDS, SAVS, ZERO_SHOT, Labels, unmatched_rate
 from benchmarks.embedded.tasks import BenchTask
-from savs.evaluation import draws_interval, paired_difference
 from savs.grouping import group_rows, two_by_two
-from savs.intervals import N_RESAMPLES, Interval
+from savs.intervals import N_RESAMPLES, Interval, draws_interval, paired_difference
 
 Right = NDArray[np.bool_]
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from savs.data.readers import read_examples
     from savs.data.sampling import sample_shots
     from savs.data.tasks import Task, load_task
-    from savs.evaluation import Report, evaluate
+    from savs.evaluation import evaluate
     from savs.extraction import StoredBackbone, extract
     from savs.features import HeadFeatures, HeadId, HeadLayout
     from savs.model import SAVModel
     from savs.prediction import Prediction
+    from savs.report import Report
     from savs.store import ActivationStore
     from savs.together import predict_many
 
@@ -33,7 +34,7 @@ _HOMES = {
     "HeadLayout": "savs.features",
     "Media": "savs.data.example",
     "Prediction": "savs.prediction",
-    "Report": "savs.evaluation",
+    "Report": "savs.report",
     "SAVClassifier": "savs.classify",
     "SAVModel": "savs.model",
     "StoredBackbone": "savs.extraction",

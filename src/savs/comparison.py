@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from savs.data.example import Example
-from savs.evaluation import Interval, Metric, Report, correctness, evaluate, mcnemar, paired_difference
+from savs.evaluation import correctness, evaluate
+from savs.intervals import Interval, mcnemar, paired_difference
 from savs.prediction import Prediction
+from savs.report import Metric, Report
 
 
 @dataclass(frozen=True)

@@ -20,28 +20,11 @@ from savs.intervals import (
     FloatArray,
     Interval,
     clustered_interval,
-    draws_interval,
-    mcnemar,
-    paired_difference,
     two_sample_interval,
     wilson_interval,
 )
 from savs.prediction import Prediction
 from savs.report import ClassScore, GroupScores, Metric, Report, SplitScore
-
-__all__ = [
-    "ClassScore",
-    "GroupScores",
-    "Interval",
-    "Metric",
-    "Report",
-    "SplitScore",
-    "correctness",
-    "draws_interval",
-    "evaluate",
-    "mcnemar",
-    "paired_difference",
-]
 
 #: Names by which the positive class of two is known without being told, in any case of letters.
 POSITIVE_NAMES = frozenset({"yes", "positive", "true", "1"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ class HeadFeatures:
     ids: tuple[str, ...]
     labels: tuple[str | None, ...]
     layout: HeadLayout
-    fingerprint: str = field(default="")
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         expected = (len(self.ids), self.layout.n_heads, self.layout.head_dim)

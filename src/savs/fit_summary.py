@@ -23,7 +23,7 @@ class FitSummary:
     Attributes:
         shots: labelled examples of each class.
         accuracy: on shots that were held out in turn (stratified folds, heads chosen anew in each); None where a
-            class has a single shot.
+            class has too few shots to spare one.
         best_head_score: of the best head.
         worst_kept_score: of the last head that was kept.
         n_heads: heads there were to choose from.
@@ -39,10 +39,9 @@ class FitSummary:
 def held_out_accuracy(
     classifier: SAVClassifier, features: HeadFeatures | StoredFeatures, labels: Any
 ) -> Interval | None:
-    """Accuracy on shots held out in turn, heads chosen anew each time; None with a single shot in a class."""
+    """Accuracy on shots held out in turn, heads chosen anew each time; None where a class has too few to spare one."""
     fewest = min(Counter(labels.tolist()).values())
-    needed = 2 if classifier.scored_on == "shots" and classifier.combination != "reliability" else 3
-    if fewest < needed:
+    if fewest <= classifier.min_shots:  # one is held out, the others must do
         return None
     right = 0
     folds = StratifiedKFold(n_splits=min(5, fewest), shuffle=True, random_state=0)

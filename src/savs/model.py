@@ -351,10 +351,10 @@ def _check_labels(labels: Sequence[str | None], names: Sequence[str], classifier
     counts = Counter(labels)
     if len(counts) == 1:
         raise DataError(f"all {len(labels)} examples have the label {labels[0]!r}; expected at least two classes")
-    alone = [label for label, count in counts.items() if count < 2]
-    if alone and (classifier.scored_on != "shots" or classifier.combination == "reliability"):
+    too_few = [label for label, count in counts.items() if count < classifier.min_shots]
+    if too_few:
         raise DataError(
-            f"class {alone[0]!r} has one example, and this rule scores heads on examples that they have not seen; "
+            f"class {too_few[0]!r} has one example, and this rule scores heads on examples that they have not seen; "
             "it needs two in every class. Add one, or choose a rule that scores on the shots"
         )
 

@@ -24,10 +24,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from savs.evaluation import Report
 from savs.features import HeadId, HeadLayout
 from savs.intervals import Interval
 from savs.prediction import Prediction
+from savs.report import Report
 
 #: Six colours of Okabe and Ito, then four that keep all ten apart under each common form of colour blindness.
 PALETTE = (

@@ -163,6 +163,6 @@ def too_few(problem: Problem, classifier: SAVClassifier) -> str | None:
     if len(counts) < 2:
         return "it needs shots of at least two classes"
     label, fewest = min(counts.items(), key=lambda item: item[1])
-    if fewest < 2 and (classifier.scored_on != "shots" or classifier.combination == "reliability"):
+    if fewest < classifier.min_shots:
         return f"it scores heads on examples they have not seen, and class {label!r} has a single shot"
     return None

@@ -106,6 +106,11 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
 
+    @property
+    def min_shots(self) -> int:
+        """Examples of each class that `fit` needs: two where heads are tried on examples that they have not seen."""
+        return 1 if self.scored_on == "shots" and self.combination != "reliability" else 2
+
     def fit(self, X: ArrayLike | HeadReader, y: ArrayLike) -> Self:
         """Score every head on the labelled examples and keep the best `k`.
 
@@ -130,7 +135,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if n_classes < 2:
             raise ValueError(f"SAVClassifier needs at least two classes; got one class, {self.classes_[0]!r}")
         smallest = int(np.bincount(targets).argmin())
-        if np.bincount(targets)[smallest] < 2 and (self.scored_on != "shots" or self.combination == "reliability"):
+        if np.bincount(targets)[smallest] < self.min_shots:
             raise ValueError(
                 f"class {self.classes_[smallest]!r} has one example; scoring heads on examples they have not seen "
                 "needs at least two in every class. Add examples, or use scored_on='shots'"

@@ -52,7 +52,7 @@ def demo(
         shots=shots,
         draws=draws,
         seed=seed,
-        stage=lambda title: working(title, silent=False),
+        stage=working,
     )
     command = f"savs demo --shots {shots} --draws {draws} --seed {seed}{' --all' if every_task else ''}"
     with waiting("drawing the page"):

@@ -17,7 +17,8 @@ from savs.cli.tables import percent, table
 
 if TYPE_CHECKING:
     from savs.comparison import Compared
-    from savs.evaluation import Interval, Report
+    from savs.intervals import Interval
+    from savs.report import Report
 
 #: A confusion matrix of more classes does not fit in 80 columns; the commonest confusions are listed instead.
 _MATRIX_CLASSES = 12

@@ -22,12 +22,13 @@ from savs.baselines.zero_shot import UNMATCHED, closed_choice, free_answer
 from savs.classify import SAVClassifier
 from savs.data.sampling import sample_shots
 from savs.demo.tasks import POOL_PER_CLASS, SHOWN_TASKS, DemoTask, load_demo_task
-from savs.evaluation import Report, correctness, draws_interval, evaluate
+from savs.evaluation import correctness, evaluate
 from savs.extraction import extract
 from savs.features import HeadFeatures, HeadId
-from savs.intervals import Interval
+from savs.intervals import Interval, draws_interval
 from savs.model import SAVModel
 from savs.prediction import Prediction
+from savs.report import Report
 
 #: Where the accuracy curves are measured.
 SHOT_COUNTS = (1, 2, 5, 10, 20, 40)

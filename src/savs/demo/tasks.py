@@ -23,7 +23,6 @@ from savs.demo.scenes import Object, Scene
 POOL_PER_CLASS = 60
 TEST_EXAMPLES = 240
 
-_YES_NO = {True: "yes", False: "no"}
 _LETTERS = ("A", "B", "C", "D")
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
