@@ -14,10 +14,11 @@ from savs.data.media import content_key
 from savs.data.sampling import check_leaks
 from savs.demo.scenes import SHAPES
 from savs.demo.tasks import POOL_PER_CLASS
+from savs.errors import DataError
 from savs.grouping import group_rows, two_by_two
 
 TRAINING = Path(__file__).parents[2] / "training"
-NAMES = [each.name for each in COLUMNS]
+NAMES = [each.name for each in COLUMNS if not each.only_if_named]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,11 @@ def test_four_options_hold_the_right_one_and_stand_in_the_prompt(data, name):
         assert f"A. {example.choices[0]} B. {example.choices[1]}" in example.text
         places[example.choices.index(example.label)] += 1
     assert min(places.values()) > 30, "no place is favoured"
+
+
+def test_a_column_without_a_miniature_says_so():
+    with pytest.raises(DataError, match="camerabench has no miniature: .* measure it with its data"):
+        drawn(column("camerabench"))
 
 
 def test_sixteen_ways():

@@ -68,6 +68,7 @@ def test_markdown_has_the_numbers_the_command_and_the_reasons(results, folder):
     assert rows and all("(1)" in line for line in rows[:1])
     tables = re.findall(r"(?:^\|.*\n)+", page, re.M)
     for table in tables:
+        assert not re.search(r"\| +\|", table), "a blank tells nothing"
         assert len({line.count("|") for line in re.sub(r"\\\|", "", table).splitlines()}) == 1, "ragged table"
 
 
@@ -125,7 +126,9 @@ def test_missing_data_are_told_and_the_rest_is_made(backbone, small, tmp_path):
     assert found.entry("", "sav", "pets", "accuracy").why == "the data of Pets are not there"
     assert found.entry("", "sav", "mhalubench", "accuracy").interval is not None
     write_pages(found, tmp_path)
-    assert "the data of Pets are not there" in (tmp_path / "table1.md").read_text()
+    page = (tmp_path / "table1.md").read_text()
+    assert "| (1) | the data of Pets are not there |" in page
+    assert re.search(r"^\| chance \| 50.0 \| \(1\) \|$", page, re.M), "nor is there anything to be beaten"
 
 
 def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
@@ -141,4 +144,4 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
         assert not left or min(each.head_scores[chosen]) >= max(each.head_scores[list(left)])
         assert each.points.shape == (len(each.labels), 2)
     names = {path.name for path in write_pages(found, tmp_path)}
-    assert {"figure3-heads.svg", "figure3-tsne.png"} <= names
+    assert {"figure3-heads.svg", "figure3-tsne.svg"} <= names

@@ -1,5 +1,7 @@
 """Recipes name what there is; the paper's numbers are read as they stand."""
 
+from dataclasses import replace
+
 import pytest
 
 from savs.baselines.registry import METHODS
@@ -10,14 +12,16 @@ from savs.data.benchmark_specs import benchmark_columns, spec_of
 from savs.errors import DataError, SavsError
 
 
-def test_sixteen_scores_of_twelve_data_sets_as_the_loaders_know_them():
-    assert sum(len(each.scores) for each in COLUMNS) == 16
+def test_sixteen_scores_of_twelve_data_sets_and_two_beside_as_the_loaders_know_them():
+    assert sum(len(each.scores) for each in COLUMNS if not each.only_if_named) == 16
+    assert [each.name for each in COLUMNS if each.only_if_named] == ["camerabench", "rewardbench"]
+    assert {name for each in COLUMNS for name in each.called.values()} == set(benchmark_columns())
     for each in COLUMNS:
-        assert set(each.paper) == set(each.scores)
-        for name in each.paper.values():
+        assert set(each.called) == set(each.scores)
+        for name in each.called.values():
             assert spec_of(name).name == each.name
             assert name in benchmark_columns()
-        assert each.by_part == (spec_of(each.paper[each.scores[0]]).by_part is not None)
+        assert each.by_part == (spec_of(each.called[each.scores[0]]).by_part is not None)
 
 
 def test_an_unknown_column_is_refused_with_a_hint():
@@ -39,6 +43,12 @@ def test_table_1_has_every_method_that_has_no_table_of_its_own():
     assert {"zero-shot-free", "zero-shot-choice", "icl-free", "mtv-free", "lora-free", "sav", "hec", "calm"} <= shown
     others = {row.name for name in ("table2", "table3") for panel in recipe(name).panels for row in panel.rows}
     assert set(METHODS) - {"majority"} <= shown | others
+
+
+@pytest.mark.parametrize("name", ["table1", "figure3", "figure4"])
+def test_a_column_that_must_be_named_is_left_out_until_it_is(name):
+    assert len(recipe(name).only().columns) == 12
+    assert recipe(name).only(columns=["rewardbench", "pets"]).columns == ("pets", "rewardbench")
 
 
 def test_a_row_that_must_be_named_is_left_out_until_it_is():
@@ -95,7 +105,7 @@ def test_the_paper_s_rows_are_rows_of_ours():
     ours = {name.removesuffix("-free").removesuffix("-choice") for name in METHODS} | {"lora trained on vlguard"}
     for table in ("table1", "table2", "table3"):
         assert {method for _, _, method, _ in _numbers(table)} <= ours
-    scores = {name for each in COLUMNS for name in each.paper.values()}
+    scores = {name for each in COLUMNS if not each.only_if_named for name in each.called.values()}
     assert {score for _, _, _, score in _numbers("table1")} == scores
 
 
@@ -105,3 +115,5 @@ def test_a_plan_refuses_what_a_recipe_does_not_have(tmp_path):
     plan = Plan("table3", "demo", tmp_path, tmp_path, drawn=True, methods=("sav", "magic"))
     with pytest.raises(SavsError, match="table3 has no method 'magic'; it has sav, knn"):
         plan.made_recipe()
+    with pytest.raises(SavsError, match="nothing is left of table3; name some of its columns, mhalubench"):
+        replace(plan, columns=(), methods=None).made_recipe()

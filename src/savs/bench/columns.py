@@ -1,4 +1,4 @@
-"""The data sets of the paper's tables, and the names of their scores. Knows no data and no method."""
+"""The data sets that are measured, and the names of their scores. Knows no data and no method."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SCORES: Mapping[str, tuple[str, ...]] = {
     "accuracy": ("accuracy",),
     "pairs": ("pair",),
     "groups": ("question", "image", "group"),
-    "average_precision": ("accuracy",),
+    "average_precision": ("average_precision",),
 }
 
 
 @dataclass(frozen=True)
 class Column:
-    """One data set of the paper.
+    """One data set.
 
     Attributes:
         name: what `--columns` takes.
@@ -27,8 +27,9 @@ class Column:
         short: for a narrow table.
         asks: what it asks, in a few words.
         metric: what it is scored by, one of `SCORES`.
-        paper: the paper's name of each score, as its tables are kept.
+        called: the name of each score to `load_benchmark` and in the paper's tables.
         by_part: whether heads are chosen, and scores taken, for each of its subtasks, and then averaged.
+        only_if_named: whether it is left out unless it is asked for by name, being in no table of the paper.
     """
 
     name: str
@@ -36,8 +37,9 @@ class Column:
     short: str
     asks: str
     metric: str = "accuracy"
-    paper: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
     by_part: bool = False
+    only_if_named: bool = False
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -46,25 +48,25 @@ class Column:
 
     def score_title(self, score: str) -> str:
         """`NaturalBench, group`; a plain accuracy needs no name."""
-        return self.title if score == "accuracy" else f"{self.title}, {score}"
+        return self.title if score == "accuracy" else f"{self.title}, {score.replace('_', ' ')}"
 
     def score_short(self, score: str) -> str:
         """`NB-VQA grp`."""
         return self.short if score == "accuracy" else f"{self.short} {_SHORT_SCORES[score]}"
 
 
-_SHORT_SCORES = {"pair": "pair", "question": "qst", "image": "img", "group": "grp"}
+_SHORT_SCORES = {"pair": "pair", "question": "qst", "image": "img", "group": "grp", "average_precision": "AP"}
 
 
 def _classification(name: str, title: str, short: str, asks: str) -> Column:
-    return Column(name, title, short, asks, paper={"accuracy": name})
+    return Column(name, title, short, asks, called={"accuracy": name})
 
 
-#: Table 1, in the paper's order: twelve data sets with sixteen scores.
+#: Table 1, in the paper's order: twelve data sets with sixteen scores. Then two beside it.
 COLUMNS: tuple[Column, ...] = (
     _classification("mhalubench", "MHaluBench", "MHalu", "hallucination"),
     _classification("vlguard", "VLGuard", "VLGuard", "safety"),
-    Column("blink", "BLINK", "BLINK", "visual comparison", paper={"accuracy": "blink"}, by_part=True),
+    Column("blink", "BLINK", "BLINK", "visual comparison", called={"accuracy": "blink"}, by_part=True),
     _classification("vizwiz", "VizWiz", "VizWiz", "answerability"),
     Column(
         "naturalbench_vqa",
@@ -96,6 +98,24 @@ COLUMNS: tuple[Column, ...] = (
     _classification("imagenet", "ImageNet", "ImageNet", "objects, 16-way"),
     _classification("flowers", "Flowers", "Flowers", "species, 4-way"),
     _classification("cub", "CUB", "CUB", "species, 4-way"),
+    Column(
+        "camerabench",
+        "CameraBench",
+        "CamBench",
+        "motion of a video's camera",
+        "average_precision",
+        {"average_precision": "camerabench"},
+        by_part=True,
+        only_if_named=True,
+    ),
+    Column(
+        "rewardbench",
+        "Multimodal RewardBench",
+        "MM-RB",
+        "the better of two answers",
+        called={"accuracy": "rewardbench"},
+        only_if_named=True,
+    ),
 )
 
 

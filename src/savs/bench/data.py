@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from savs.bench.columns import Column
 from savs.bench.miniature import draw_column
 from savs.data.benchmarks import load_benchmark
@@ -17,6 +19,7 @@ from savs.data.example import Example, Media
 from savs.data.media import content_key
 from savs.data.sampling import Leak, check_leaks
 from savs.data.tasks import Task
+from savs.errors import DataError
 
 #: Training examples of each class that shots are drawn from: more cost forward passes and change no draw's odds.
 _POOL = 100
@@ -73,9 +76,9 @@ def loaded(column: Column, data_root: Path | None, *, seed: int = 0, max_test: i
     """The column as its owners give it, from a folder or, where `data_root` is None, from the Hub.
 
     Raises:
-        DataError: as `load_benchmark`.
+        DataError: as `load_benchmark`, or no subtask has what it takes.
     """
-    found = load_benchmark(next(iter(column.paper.values())), data_root, seed=seed, most_train=_POOL)
+    found = load_benchmark(next(iter(column.called.values())), data_root, seed=seed, most_train=_POOL)
     notes = [f"read from {found.source}; shots are drawn from at most {_POOL} training examples of each class"]
     if found.left_out:
         notes.append(f"{found.left_out} test examples were left out, with their groups: training has them too")
@@ -84,18 +87,29 @@ def loaded(column: Column, data_root: Path | None, *, seed: int = 0, max_test: i
         train = tuple(replace(example, id=f"train/{example.id}") for example in train)
         test = tuple(replace(example, id=f"test/{example.id}") for example in test)
     data = ColumnData(column, found.task, train, test, (*notes, *_told(found.leaks, len(test))))
-    return shortened(data, max_test)
+    return with_whole_parts(shortened(data, max_test, seed=seed))
 
 
 def drawn(column: Column, *, seed: int = 0, max_test: int | None = None) -> ColumnData:
-    """The column in miniature."""
+    """The column in miniature.
+
+    Raises:
+        DataError: it has none.
+    """
     data = draw_column(column.name, seed=seed)
     notes = _told(check_leaks(data.pool, data.test), len(data.test))
     return shortened(ColumnData(column, data.task, data.pool, data.test, notes), max_test)
 
 
-def shortened(data: ColumnData, max_test: int | None) -> ColumnData:
-    """The data with at most so many test examples of each subtask, whole groups, spread evenly over the test set."""
+def shortened(data: ColumnData, max_test: int | None, *, seed: int | None = None) -> ColumnData:
+    """The data with at most so many test examples, as many of each subtask, whole groups.
+
+    Args:
+        data: with all.
+        max_test: how many; None for all.
+        seed: of which are taken. Without it they are taken at even steps, which does for drawn data; files have
+            rhythms, such as a true and a false claim by turns, and a step may keep to one of the two.
+    """
     if max_test is None:
         return data
     chosen: list[Example] = []
@@ -104,11 +118,39 @@ def shortened(data: ColumnData, max_test: int | None) -> ColumnData:
         for example in data.of_part(part).test:
             units.setdefault(example.group or f"alone: {example.id}", []).append(example)
         size = max(len(unit) for unit in units.values())
-        wanted = max(1, max_test // len(data.parts) // size)
-        step = max(1.0, len(units) / wanted)
-        kept = [list(units.values())[int(i * step)] for i in range(min(wanted, len(units)))]
-        chosen += [example for unit in kept for example in unit]
+        wanted = min(max(1, max_test // len(data.parts) // size), len(units))
+        if seed is None:
+            kept = [int(i * (len(units) / wanted)) for i in range(wanted)]
+        else:
+            kept = sorted(np.random.default_rng(seed).choice(len(units), size=wanted, replace=False).tolist())
+        chosen += [example for place in kept for example in list(units.values())[place]]
     return replace(data, test=tuple(chosen))
+
+
+def with_whole_parts(data: ColumnData) -> ColumnData:
+    """The data without subtasks that cannot be learnt, or scored: those with a single class where it takes two.
+
+    Raises:
+        DataError: no subtask is left.
+    """
+    if not data.column.by_part:
+        return data
+    precise = data.column.metric == "average_precision"
+    of_part = {part: data.of_part(part) for part in data.parts}
+    kept = [part for part, of in of_part.items() if _several(of.pool) and (_several(of.test) or not precise)]
+    if len(kept) == len(of_part):
+        return data
+    missing = ", ".join(str(part) for part in of_part if part not in kept)
+    why = "examples of a single class to draw from" + (" or to answer" if precise else "")
+    if not kept:
+        raise DataError(f"every subtask of {data.column.title} has {why}: {missing}")
+    pool, test = (tuple(e for e in examples if e.split in kept) for examples in (data.pool, data.test))
+    note = f"{len(of_part) - len(kept)} of {len(of_part)} subtasks are left out, having {why}: {missing}"
+    return replace(data, pool=pool, test=test, notes=(*data.notes, note))
+
+
+def _several(examples: Sequence[Example]) -> bool:
+    return len({example.label for example in examples}) > 1
 
 
 def _told(leaks: Sequence[Leak], n_test: int) -> tuple[str, ...]:
@@ -125,6 +167,6 @@ def _identity(example: Example) -> str:
 
 
 def _media_identity(media: Media) -> Sequence[str | int]:
-    if isinstance(media.source, Path):
-        return media.source.name, media.source.stat().st_size
+    if media.file is not None:
+        return media.file.name, media.file.stat().st_size
     return (content_key(media),)

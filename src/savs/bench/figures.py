@@ -31,7 +31,7 @@ def figures(results: Results) -> dict[str, Figure]:
     drawn = {}
     for panel in results.recipe.panels:
         if any(each.interval is not None for each in results.entries if each.panel == panel.name):
-            drawn[panel.name or "scores"] = _curves(results, panel) if panel.counts else _dots(results, panel)
+            drawn[panel.file] = _curves(results, panel) if panel.counts else _dots(results, panel)
     return drawn
 
 
@@ -46,7 +46,7 @@ def _dots(results: Results, panel: Panel) -> Figure:
         axes.barh(y, 100 * chances[name].get(score, 0.0), height=0.72, color=GRID, zorder=0.5)
     for i, row in enumerate(panel.rows):
         entries = [results.entry(panel.name, row.name, *place) for place in places]
-        at = [(y, e.interval) for y, e in enumerate(entries) if e is not None and e.interval is not None]
+        at = [(y, e.interval) for y, e in enumerate(entries) if e.interval is not None]
         if not at:
             continue
         first = row.name == FIRST
@@ -87,7 +87,7 @@ def _curves(results: Results, panel: Panel) -> Figure:
         for colour, line in zip(PALETTE, lines, strict=False):
             rows = [row for row in panel.rows if row.name.partition(",")[0] == line]
             entries = [(row.x, results.entry(panel.name, row.name, name, score)) for row in rows]
-            _curve(axes, [(_count(results, x), e) for x, e in entries if x is not None and e is not None], line, colour)
+            _curve(axes, [(_count(results, x), e) for x, e in entries if x is not None], line, colour)
         chance = next((each.chance or {} for each in results.columns if each.name == name), {})
         if score in chance:
             axes.axhline(100 * chance[score], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)

@@ -24,6 +24,7 @@ class Grid:
         title: above it.
         head: names of the columns, the first over the rows' names.
         rows: cells; the first of each is its name.
+        words: the columns that hold words, by their names in `head`, beside the first.
         best: (row, column) of the cells that hold the best number of their column.
         says: what the cells mean, in a sentence or two.
     """
@@ -31,13 +32,19 @@ class Grid:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...] = ()
     best: frozenset[tuple[int, int]] = frozenset()
     says: str = ""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that hold numbers, by their names."""
+        return tuple(name for name in self.head[1:] if name not in self.words)
 
 
 @dataclass
 class Reasons:
-    """Why there is no number, each reason once, under a small letter or a number."""
+    """Why there is no number, each reason once, under a number of its own."""
 
     marks: dict[str, str] = field(default_factory=dict)
 
@@ -53,10 +60,10 @@ def places_of(panel: Panel) -> list[Place]:
 
 def blocks(places: Sequence[Place], across: int) -> list[list[Place]]:
     """Places a few at a time, so that a table fits; the scores of one data set stay together."""
-    made: list[list[Place]] = [[]]
+    made: list[list[Place]] = []
     for name in dict.fromkeys(name for name, _ in places):
         of_one = [place for place in places if place[0] == name]
-        if made[-1] and len(made[-1]) + len(of_one) > across:
+        if not made or len(made[-1]) + len(of_one) > across:
             made.append([])
         made[-1] += of_one
     return made
@@ -70,7 +77,6 @@ def score_grid(
     places: Sequence[Place],
     cell: Callable[[Interval], str],
     head: Callable[[Column, str], str],
-    says: str = "",
 ) -> Grid:
     """Methods down, scores across, with the lines of the majority class and of chance below.
 
@@ -81,30 +87,30 @@ def score_grid(
         places: which scores.
         cell: how a number is written.
         head: how a score is called.
-        says: what the cells mean.
     """
     rows = [
         (row.name, *(_number(results.entry(panel.name, row.name, *place), reasons, cell) for place in places))
         for row in panel.rows
     ]
     lines = [
-        (line, *(_line(results, line, place) for place in places))
+        (line, *(_line(results, reasons, line, place) for place in places))
         for line in ("majority", "chance")
         if any(getattr(each, line) for each in results.columns)
     ]
     titles = tuple(head(column(name), score) for name, score in places)
-    return Grid(panel.title, ("method", *titles), (*rows, *lines), _best(results, panel, places), says)
+    return Grid(panel.title, ("method", *titles), (*rows, *lines), best=_best(results, panel, places))
 
 
-def lead_grid(results: Results, panel: Panel, places: Sequence[Place]) -> Grid:
+def lead_grid(results: Results, panel: Panel, reasons: Reasons, places: Sequence[Place]) -> Grid:
     """How far the first method is ahead of each other one, in points, with the interval and McNemar's p."""
 
-    def text(entry: Entry | None) -> str:
-        if entry is None or entry.lead is None:
-            return ""
+    def text(entry: Entry) -> str:
+        if entry.lead is None:
+            return reasons.mark(entry.why or f"{FIRST} has no number to compare with")
         by, p = entry.lead.by, entry.lead.p_value
         sign = "*" if by.low > 0 or by.high < 0 else ""
-        return f"{100 * by.value:+.1f}{sign} [{100 * by.low:+.0f}, {100 * by.high:+.0f}] p {_p(p)}"
+        points = f"{100 * by.value:+.1f}{sign} [{100 * by.low:+.0f}, {100 * by.high:+.0f}]"
+        return points if p is None else f"{points} p {_p(p)}"
 
     rows = tuple(
         (row.name, *(text(results.entry(panel.name, row.name, *place)) for place in places))
@@ -114,8 +120,8 @@ def lead_grid(results: Results, panel: Panel, places: Sequence[Place]) -> Grid:
     titles = tuple(column(name).score_title(score) for name, score in places)
     says = (
         f"Points by which {FIRST} is ahead, paired over draws and examples, with a 95 % interval; * where that leaves "
-        "out zero. p is McNemar's exact test on the first draw alone. Nothing is corrected for the number of "
-        "comparisons."
+        "out zero. p is McNemar's exact test on the first draw alone, of answers that are right or wrong. Nothing is "
+        "corrected for the number of comparisons."
     )
     return Grid(f"{panel.title}: {FIRST} against the others", ("method", *titles), rows, says=says)
 
@@ -128,8 +134,8 @@ def curve_grid(results: Results, panel: Panel) -> Grid:
     def mean(line: str, count: str) -> str:
         places = [(name, column(name).scores[-1]) for name in panel.columns]
         found = [results.entry(panel.name, f"{line}, {count}", *place) for place in places]
-        values = [each.interval.value for each in found if each is not None and each.interval is not None]
-        return _percent(sum(values) / len(values)) if values and len(values) == len(places) else "none"
+        values = [each.interval.value for each in found if each.interval is not None]
+        return _percent(sum(values) / len(values)) if len(values) == len(places) else "none"
 
     rows = tuple((line, *(mean(line, count) for count in counts)) for line in lines)
     head = (panel.counts, *(count.partition(" ")[0] for count in counts))
@@ -150,7 +156,8 @@ def heads_grid(results: Results) -> Grid:
         best = f"{each.selected[0]} {score[each.selected[0]]:.2f}"
         rows.append((title, best, f"{worst} {score[worst]:.2f}", " ".join(map(str, layers))))
     says = "Scores are shares of the shots that a head alone gets right, on which it was made."
-    return Grid("Kept heads", ("task", "best head", "last kept", "layers of kept heads"), tuple(rows), says=says)
+    head = ("task", "best head", "last kept", "layers of kept heads")
+    return Grid("Kept heads", head, tuple(rows), words=head[1:], says=says)
 
 
 def paper_grid(results: Results, panel: Panel) -> Grid | None:
@@ -159,7 +166,7 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
         (
             each.row,
             column(each.column).score_title(each.score),
-            _interval(each.interval),
+            value_and_interval(each.interval),
             _percent(each.paper),
             f"{100 * (each.interval.value - each.paper):+.1f}",
         )
@@ -169,7 +176,8 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
     if not rows:
         return None
     head = ("method", "score", "here", "paper", "difference")
-    return Grid(f"{panel.title}: beside the paper's {results.model}", head, tuple(rows))
+    title = f"{panel.title}: beside the paper's {results.model or 'dual encoders'}"
+    return Grid(title, head, tuple(rows), words=("score",))
 
 
 def cost_grid(results: Results) -> Grid:
@@ -182,8 +190,8 @@ def cost_grid(results: Results) -> Grid:
                 name,
                 _mean(of_row, lambda each: each.seconds, ".2f"),
                 _mean(of_row, lambda each: each.forwards, ".0f"),
-                _mean(of_row, lambda each: each.reading_seconds, ".1f"),
-                _mean(of_row, lambda each: each.reading_forwards, ".0f"),
+                _mean(of_row, lambda each: each.reading_seconds, ".1f", without="none"),
+                _mean(of_row, lambda each: each.reading_forwards, ".0f", without="none"),
                 _most(of_row),
             )
         )
@@ -201,15 +209,29 @@ def data_grid(results: Results) -> Grid:
     rows = tuple(
         (
             column(each.name).title,
-            each.task or "none",
+            column(each.name).asks,
+            each.task or "no data",
             str(len(each.classes)),
             f"{each.n_pool:,}",
             f"{each.n_test:,}",
-            "; ".join(each.notes) or each.why or "",
+            "; ".join(each.notes) or each.why or "none",
         )
         for each in results.columns
     )
-    return Grid("Data", ("data set", "measured on", "classes", "to draw from", "to answer", "notes"), rows)
+    head = ("data set", "asks for", "measured on", "classes", "to draw from", "to answer", "notes")
+    return Grid("Data", head, rows, words=("asks for", "measured on", "notes"))
+
+
+def prompt_grid(results: Results) -> Grid:
+    """How each column's examples were asked."""
+    rows = tuple((column(each.name).title, each.prompt) for each in results.columns if each.prompt)
+    return Grid("Prompts", ("data set", "prompt"), rows, words=("prompt",))
+
+
+def reason_grid(reasons: Reasons) -> Grid:
+    """What the marks of missing numbers stand for."""
+    head = ("mark", "why there is no number")
+    return Grid("Where there is no number", head, tuple((m, why) for why, m in reasons.marks.items()), words=head[1:])
 
 
 def unmatched_grid(results: Results) -> Grid | None:
@@ -237,41 +259,38 @@ def value_and_half(interval: Interval) -> str:
     return f"{100 * interval.value:.1f} ±{50 * (interval.high - interval.low):.0f}"
 
 
-def _number(entry: Entry | None, reasons: Reasons, cell: Callable[[Interval], str]) -> str:
-    if entry is None:
-        return ""
+def _number(entry: Entry, reasons: Reasons, cell: Callable[[Interval], str]) -> str:
     if entry.interval is None:
         return reasons.mark(entry.why or "nothing was run")
     return cell(entry.interval) + (f" {reasons.mark(entry.why)}" if entry.why else "")
 
 
-def _line(results: Results, line: str, place: Place) -> str:
+def _line(results: Results, reasons: Reasons, line: str, place: Place) -> str:
     name, score = place
-    values = next((getattr(each, line) for each in results.columns if each.name == name), None)
-    return "" if not values else _percent(values[score])
+    measured = next(each for each in results.columns if each.name == name)
+    values = getattr(measured, line)
+    return _percent(values[score]) if values else reasons.mark(measured.why or "no data")
 
 
 def _best(results: Results, panel: Panel, places: Sequence[Place]) -> frozenset[tuple[int, int]]:
     best = set()
     for across, place in enumerate(places, start=1):
         entries = [results.entry(panel.name, row.name, *place) for row in panel.rows]
-        values = [e.interval.value if e is not None and e.interval is not None else -1.0 for e in entries]
+        values = [e.interval.value if e.interval is not None else -1.0 for e in entries]
         best |= {(down, across) for down, value in enumerate(values) if value == max(values) >= 0}
     return frozenset(best)
 
 
-def _mean(rows: Iterable[Spent], of: Callable[[Spent], float | None], form: str) -> str:
+def _mean(
+    rows: Iterable[Spent], of: Callable[[Spent], float | None], form: str, *, without: str = "not counted"
+) -> str:
     known = [value for value in map(of, rows) if value is not None]
-    return format(sum(known) / len(known), form) if known else ""
+    return format(sum(known) / len(known), form) if known else without
 
 
 def _most(rows: Iterable[Spent]) -> str:
     known = [each.peak_bytes for each in rows if each.peak_bytes is not None]
-    return f"{max(known) / 2**20:,.0f} MB" if known else ""
-
-
-def _interval(interval: Interval) -> str:
-    return value_and_interval(interval)
+    return f"{max(known) / 2**20:,.0f} MB" if known else "not told"
 
 
 def _percent(value: float) -> str:

@@ -30,6 +30,7 @@ from savs.demo.tasks import (
     load_demo_task,
     make_example,
 )
+from savs.errors import DataError
 
 _YES_NO = {True: "yes", False: "no"}
 
@@ -94,8 +95,10 @@ def draw_column(name: str, *, seed: int = 0) -> DemoTask:
     """The miniature of one column: examples to draw shots from, and examples to test on.
 
     Raises:
-        KeyError: no column has that name.
+        DataError: that column has no miniature.
     """
+    if name not in (*_FROM_THE_DEMO, *_DRAWN):
+        raise DataError(f"{name} has no miniature: nothing that is drawn here is of its kind; measure it with its data")
     if name in _FROM_THE_DEMO:
         return load_demo_task(_FROM_THE_DEMO[name].name, seed=seed)
     rng = np.random.default_rng([seed, 1000 + sorted(_DRAWN).index(name)])

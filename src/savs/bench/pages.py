@@ -1,4 +1,4 @@
-"""A recipe's results as files: Markdown, HTML with its pictures inside, CSV, JSON, and the pictures themselves."""
+"""A recipe's results as files: Markdown beside its pictures, HTML with the pictures inside, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from savs.bench.cells import write_whole
-from savs.bench.columns import column
+from savs.bench.columns import Column
 from savs.bench.figures import figures
 from savs.bench.grids import (
     Grid,
@@ -27,10 +27,13 @@ from savs.bench.grids import (
     lead_grid,
     paper_grid,
     places_of,
+    prompt_grid,
+    reason_grid,
     score_grid,
     unmatched_grid,
     value_and_interval,
 )
+from savs.bench.recipes import Panel
 from savs.bench.results import Results
 from savs.plot import figure_bytes, figure_data_uri
 
@@ -49,26 +52,20 @@ class Section:
 
 
 def write_pages(results: Results, folder: Path) -> list[Path]:
-    """Write `<recipe>.md`, `.html`, `.csv`, `.json` and the figures as SVG and PNG; returns what was written."""
+    """Write `<recipe>.md`, `.html`, `.csv`, `.json` and the figures as SVG; returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     name = results.recipe.name
     drawn = {f"{name}-{part}": figure for part, figure in figures(results).items()}
     sections = _sections(results, list(drawn))
-    texts = {
+    texts = {f"{stem}.svg": figure_bytes(figure).decode() for stem, figure in drawn.items()} | {
         f"{name}.md": markdown(results, sections),
         f"{name}.html": html(results, sections, drawn),
         f"{name}.csv": table(results),
         f"{name}.json": json.dumps(results.to_json(), indent=1, ensure_ascii=False) + "\n",
     }
-    written = []
     for file, text in texts.items():
         write_whole(folder / file, text)
-        written.append(folder / file)
-    for stem, figure in drawn.items():
-        (folder / f"{stem}.svg").write_bytes(figure_bytes(figure))
-        (folder / f"{stem}.png").write_bytes(figure_bytes(figure, format="png"))
-        written += [folder / f"{stem}.svg", folder / f"{stem}.png"]
-    return written
+    return [folder / file for file in texts]
 
 
 def markdown(results: Results, sections: Sequence[Section]) -> str:
@@ -127,58 +124,53 @@ def table(results: Results) -> str:
 
 def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
     reasons = Reasons()
-    name = results.recipe.name
-    sections = []
-    if results.recipe.shows == "heads":
-        titles = {"heads": "Head scores on the shots, the kept heads outlined", "tsne": "What the best head sees"}
-        says = {
-            "heads": "From the lowest score of a task (white) to its highest (dark), as each title tells them.",
-            "tsne": "Output of the head named in each title for the test examples, in the plane by t-SNE. Colours are "
-            "classes.",
-        }
-        sections += [Section(title, (says[part],), figure=f"{name}-{part}") for part, title in titles.items()]
-        kept = heads_grid(results)
-        sections.append(Section(kept.title, (kept.says,), (kept,)))
+    sections = _head_sections(results) if results.recipe.shows == "heads" else []
     for panel in results.recipe.panels:
-        places = places_of(panel)
-        grids = [
-            score_grid(
-                results,
-                panel,
-                reasons,
-                places=part,
-                cell=value_and_interval,
-                head=lambda column, score: column.score_title(score),
-            )
-            for part in blocks(places, _ACROSS)
-        ]
-        if panel.counts:
-            grids.insert(0, curve_grid(results, panel))
-        beside = paper_grid(results, panel)
-        figure = f"{name}-{panel.name or 'scores'}"
-        heading = f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title
-        sections.append(
-            Section(
-                heading if results.recipe.shows == "scores" else "Scores",
-                (_SCORES, *([grids[0].says] if panel.counts else [])),
-                (*grids, *([beside] if beside else [])),
-                figure if figure in drawn else None,
-            )
-        )
-        if not panel.counts and len(panel.rows) > 1:
-            leads = [lead_grid(results, panel, part) for part in blocks(places, _ACROSS)]
-            sections.append(Section(leads[0].title, (leads[0].says,), tuple(leads)))
+        sections += _panel_sections(results, panel, reasons, drawn)
     unmatched = unmatched_grid(results)
-    if unmatched is not None:
-        sections.append(Section(unmatched.title, (unmatched.says,), (unmatched,)))
-    if reasons.marks:
-        listed = Grid("", ("mark", "why there is no number"), tuple((m, why) for why, m in reasons.marks.items()))
-        sections.append(Section("Where there is no number", (), (listed,)))
-    cost, data = cost_grid(results), data_grid(results)
-    prompts = Grid("", ("data set", "prompt"), tuple((column(c.name).title, c.prompt) for c in results.columns))
-    sections.append(Section(cost.title, (cost.says,), (cost,)))
-    sections.append(Section(data.title, (), (data, prompts)))
-    return sections
+    sections += [_section(unmatched)] if unmatched is not None else []
+    sections += [_section(reason_grid(reasons))] if reasons.marks else []
+    return [*sections, _section(cost_grid(results)), _section(data_grid(results)), _section(prompt_grid(results))]
+
+
+def _section(*grids: Grid) -> Section:
+    """Tables under the title of the first, and what it says."""
+    return Section(grids[0].title, (grids[0].says,) if grids[0].says else (), grids)
+
+
+def _head_sections(results: Results) -> list[Section]:
+    name = results.recipe.name
+    scores = Section(
+        "Head scores on the shots, the kept heads outlined",
+        ("From the lowest score of a task (white) to its highest (dark), as each title tells them.",),
+        figure=f"{name}-heads",
+    )
+    points = Section(
+        "What the best head sees",
+        ("Output of the head named in each title for the test examples, in the plane by t-SNE. Colours are classes.",),
+        figure=f"{name}-tsne",
+    )
+    return [*([scores, points] if results.maps else []), _section(heads_grid(results))]
+
+
+def _panel_sections(results: Results, panel: Panel, reasons: Reasons, drawn: Sequence[str]) -> list[Section]:
+    """The scores of a panel with its figure and the paper's numbers, and for a table the first row's leads."""
+    parts = blocks(places_of(panel), _ACROSS)
+    scores = [
+        score_grid(results, panel, reasons, places=part, cell=value_and_interval, head=Column.score_title)
+        for part in parts
+    ]
+    curve, beside = curve_grid(results, panel) if panel.counts else None, paper_grid(results, panel)
+    figure = f"{results.recipe.name}-{panel.file}"
+    section = Section(
+        f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title,
+        (_SCORES, *([curve.says] if curve else [])),
+        tuple(grid for grid in (curve, *scores, beside) if grid is not None),
+        figure if figure in drawn else None,
+    )
+    if panel.counts or len(panel.rows) == 1:
+        return [section]
+    return [section, _section(*(lead_grid(results, panel, reasons, part) for part in parts))]
 
 
 _SCORES = (
@@ -210,7 +202,7 @@ def _markdown_grid(grid: Grid) -> list[str]:
         line([f"**{cell}**" if (down, across) in grid.best else cell for across, cell in enumerate(row)])
         for down, row in enumerate(grid.rows)
     ]
-    rule = "| " + " | ".join(["---"] + ["---:" for _ in grid.head[1:]]) + " |"
+    rule = line(["---:" if name in grid.numbers else "---" for name in grid.head])
     return [line(grid.head), rule, *body, ""]
 
 

@@ -87,7 +87,10 @@ class Plan:
             strange = [name for name in wanted or () if name not in known]
             if strange:
                 raise SavsError(f"{self.recipe} has no {what} {strange[0]!r}; it has {', '.join(known)}")
-        return whole.only(columns=self.columns, methods=self.methods)
+        made = whole.only(columns=self.columns, methods=self.methods)
+        if not made.panels:
+            raise SavsError(f"nothing is left of {self.recipe}; name some of its columns, {', '.join(whole.columns)}")
+        return made
 
     def load(self, name: str) -> ColumnData:
         """The data of one column.
@@ -189,9 +192,7 @@ def _fill_column(plan: Plan, name: str) -> None:
         data = bench.load(name)
     except SavsError:
         return  # who reads the cells afterwards meets the same error, and tells it
-    for panel in plan.made_recipe().panels:
-        if name in panel.columns:
-            bench.fill(data, panel.rows)
+    bench.fill(data, plan.made_recipe().rows(name))
     bench.forget()
 
 

@@ -50,6 +50,11 @@ class Panel:
     rows: tuple[Row, ...]
     counts: str = ""
 
+    @property
+    def file(self) -> str:
+        """What its figure's file is called, after the recipe's name."""
+        return self.name or "scores"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -73,11 +78,18 @@ class Recipe:
         wanted = {name for panel in self.panels for name in panel.columns}
         return tuple(column.name for column in COLUMNS if column.name in wanted)
 
+    def rows(self, column: str) -> tuple[Row, ...]:
+        """The rows of every panel that shows a data set, each once: panels share rows of one name."""
+        return tuple(
+            {each.name: each for panel in self.panels if column in panel.columns for each in panel.rows}.values()
+        )
+
     def only(self, *, columns: Sequence[str] | None = None, methods: Sequence[str] | None = None) -> Recipe:
         """The recipe with some of its columns and rows; `FIRST` stays, since the others are measured against it.
 
-        Without `methods`, rows that are shown only when they are named are left out.
+        Columns and rows that are shown only when they are named are left out unless they are.
         """
+        shown = [each.name for each in COLUMNS if (not each.only_if_named if columns is None else each.name in columns)]
 
         def wanted(each: Row) -> bool:
             named = not each.only_if_named if methods is None else _method(each) in methods
@@ -86,7 +98,7 @@ class Recipe:
         def kept(panel: Panel) -> Panel:
             return replace(
                 panel,
-                columns=tuple(name for name in panel.columns if columns is None or name in columns),
+                columns=tuple(name for name in panel.columns if name in shown),
                 rows=tuple(each for each in panel.rows if wanted(each)),
             )
 
@@ -156,7 +168,7 @@ def _table3() -> Recipe:
 
 
 def _figure3() -> Recipe:
-    panel = Panel("", "Head scores, and the best head's features", tuple(c.name for c in COLUMNS), (row("sav"),))
+    panel = Panel("", "Scores", tuple(c.name for c in COLUMNS), (row("sav"),))
     return Recipe("figure3", "Figure 3: where the heads lie, and what the best one sees", (panel,), shows="heads")
 
 

@@ -134,9 +134,9 @@ class Results:
     model: str | None = None
     maps: tuple[HeadMap, ...] = ()
 
-    def entry(self, panel: str, row: str, column: str, score: str) -> Entry | None:
-        """The entry at one place of a panel."""
-        return self._index.get((panel, row, column, score))
+    def entry(self, panel: str, row: str, column: str, score: str) -> Entry:
+        """The entry at one place of a panel: a number, or why there is none."""
+        return self._index[panel, row, column, score]
 
     @cached_property
     def _index(self) -> dict[tuple[str, str, str, str], Entry]:
@@ -184,8 +184,8 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
             columns.append(_measured(data))
             if recipe.shows == "heads":
                 maps += head_maps(bench, data)
+            cells = bench.fill(data, recipe.rows(name))
             for panel in panels:
-                cells = bench.fill(data, panel.rows)
                 entries += _entries(recipe, panel, data, cells, model, seed=bench.setting.seed)
                 spent += _spent(panel, data, cells)
         bench.forget()
@@ -236,7 +236,7 @@ def _entries(
                     seeds=tuple(cell.key.seed for cell in made if cell.key.seed is not None),
                     unmatched=won[row.name].unmatched,
                     lead=_lead(won, row, score, seed),
-                    paper=paper_value(recipe.name, panel.name, model, row.name, data.column.paper[score]),
+                    paper=paper_value(recipe.name, panel.name, model, row.name, data.column.called[score]),
                 )
             )
     return entries

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
@@ -221,9 +221,12 @@ class Bench:
         return self._chosen_on[name], other.task
 
     def _other(self, data: ColumnData, row: Row) -> ColumnData:
-        """The first of the columns elsewhere that is another one, or the only one there is."""
-        names = row.elsewhere
-        return self.load(next((name for name in names if name != data.column.name), names[0]))
+        """The first of the columns elsewhere that is another one and has data; its own where no other is named."""
+        *others, last = [name for name in row.elsewhere if name != data.column.name] or row.elsewhere
+        for name in others:
+            with suppress(SavsError):
+                return self.load(name)
+        return self.load(last)
 
     def shots(self, data: ColumnData, row: Row | None = None) -> int:
         """Labelled examples a class: as many as are asked for, or as the scarcest class of every subtask has."""

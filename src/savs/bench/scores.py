@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.baselines.zero_shot import UNMATCHED
+from savs.bench import precision
 from savs.bench.data import ColumnData
+from savs.bench.precision import Ranking
 from savs.grouping import group_rows, two_by_two
 from savs.intervals import Interval, draws_interval, mcnemar, paired_difference
 from savs.prediction import Prediction
@@ -29,11 +31,13 @@ class Points:
         won: `[n_draws, n_units]` by score: 1 or 0 for each example or pair, or the share of its points for a group.
         parts: `[n_units]` the subtask of each unit, where scores are averaged over subtasks.
         unmatched: share of the answers that name no class.
+        ranking: how the answers rank the examples, where average precision is the score; `won` is then empty.
     """
 
     won: Mapping[str, FloatArray]
     parts: tuple[str, ...] | None
     unmatched: float
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,12 @@ class Lead:
 
     Attributes:
         by: the difference, paired over the draws that both have and over examples, pairs or groups.
-        p_value: McNemar's, of the first draw alone, since draws share their test examples.
+        p_value: McNemar's, of the first draw alone, since draws share their test examples. None for average precision,
+            where no answer is right or wrong.
     """
 
     by: Interval
-    p_value: float
+    p_value: float | None
 
 
 def points(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> Points:
@@ -58,21 +63,25 @@ def points(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> Points:
     """
     truth = np.array([str(example.label) for example in data.test])
     said = np.array([[answer.label for answer in answers] for answers in draws])
-    right = said == truth
     return Points(
-        won=_won(data, right),
-        parts=tuple(str(example.split) for example in data.test) if data.column.by_part else None,
+        won=_won(data, said == truth),
+        parts=_parts(data),
         unmatched=float((said == UNMATCHED).mean()),
+        ranking=_ranking(data, draws) if data.column.metric == "average_precision" else None,
     )
 
 
 def interval(points: Points, score: str, *, seed: int = 0) -> Interval:
     """The score with its interval over draws and examples."""
+    if points.ranking is not None:
+        return precision.interval(points.ranking, seed=seed)
     return draws_interval(points.won[score], parts=points.parts, seed=seed)
 
 
 def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
     """How far `first` is ahead of `other` on the draws that both have; a row without draws is paired with each."""
+    if first.ranking is not None and other.ranking is not None:
+        return Lead(precision.difference(first.ranking, other.ranking, seed=seed), None)
     a, b = first.won[score], other.won[score]
     if 1 not in (len(a), len(b)):
         common = min(len(a), len(b))
@@ -82,6 +91,8 @@ def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
 
 def majority(data: ColumnData) -> dict[str, float]:
     """The scores of always giving the commonest label of the test examples, of each subtask."""
+    if data.column.metric == "average_precision":
+        return chance(data)
     truth = [str(example.label) for example in data.test]
     commonest = {}
     for part in data.parts:
@@ -89,12 +100,17 @@ def majority(data: ColumnData) -> dict[str, float]:
         commonest[part] = min(counts, key=lambda label: (-counts[label], label))
     said = [commonest[example.split if data.column.by_part else None] for example in data.test]
     right = np.array([[a == b for a, b in zip(said, truth, strict=True)]])
-    parts = tuple(str(example.split) for example in data.test) if data.column.by_part else None
-    return {score: _mean(won, parts) for score, won in _won(data, right).items()}
+    return {score: _mean(won, _parts(data)) for score, won in _won(data, right).items()}
 
 
 def chance(data: ColumnData) -> dict[str, float]:
-    """The scores to be expected of guessing evenly among the classes, or among the choices that an example offers."""
+    """The scores to be expected of guessing evenly among the classes, or among the choices that an example offers.
+
+    For average precision it is the share of the positive class, which any constant answer has too.
+    """
+    if data.column.metric == "average_precision":
+        of_each = [np.mean([e.label == data.task.positive for e in data.of_part(part).test]) for part in data.parts]
+        return {"average_precision": float(np.mean(of_each))}
     of_part = {}
     for part in data.parts:
         found = data.of_part(part)
@@ -106,6 +122,8 @@ def chance(data: ColumnData) -> dict[str, float]:
 
 def _won(data: ColumnData, right: NDArray[np.bool_]) -> dict[str, FloatArray]:
     metric = data.column.metric
+    if metric == "average_precision":
+        return {}
     if metric == "pairs":
         rows = group_rows(data.test)
         return {"pair": np.stack([right[:, of].all(axis=1) for of in rows.values()], axis=1).astype(np.float64)}
@@ -125,6 +143,19 @@ def _won(data: ColumnData, right: NDArray[np.bool_]) -> dict[str, FloatArray]:
             "group": tables.all(axis=(2, 3)).astype(np.float64),
         }
     return {"accuracy": right.astype(np.float64)}
+
+
+def _ranking(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> Ranking:
+    positive = str(data.task.positive)
+    return Ranking(
+        scores=np.array([[answer.probabilities.get(positive, 0.0) for answer in answers] for answers in draws]),
+        positive=np.array([example.label == positive for example in data.test]),
+        parts=_parts(data),
+    )
+
+
+def _parts(data: ColumnData) -> tuple[str, ...] | None:
+    return tuple(str(example.split) for example in data.test) if data.column.by_part else None
 
 
 def _mean(won: FloatArray, parts: Sequence[str] | None) -> float:
