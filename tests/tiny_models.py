@@ -14,7 +14,7 @@ import transformers as t
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers import decoders as token_decoders
 
-from savs.backbones.loading import without_video
+from savs.backbones.processors import without_video
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"

@@ -21,7 +21,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from benchmarks.families.differences import differences
 from benchmarks.families.model_types import TEXT_TYPES
-from savs.backbones.loading import without_video
+from savs.backbones.processors import without_video
 
 #: Pixels along the side of an image, or of a piece of one.
 SIDE = 32

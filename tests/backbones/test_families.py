@@ -10,7 +10,8 @@ import transformers
 from transformers import CONFIG_MAPPING
 
 from savs.backbones.families import families
-from savs.backbones.loading import load_config, load_processor, without_video
+from savs.backbones.loading import load_config
+from savs.backbones.processors import load_processor, without_video
 from savs.backbones.prompts import render_prompt, takes_one_image
 from savs.errors import BackboneError
 from tiny_models import _tokenizer

@@ -9,7 +9,7 @@ from typing import Any
 
 from savs.backbones.base import Backbone
 from savs.data.example import Example
-from savs.errors import SavsError
+from savs.errors import SavsError, first_line
 
 
 def too_long(backbone: Backbone, example: Example, *, new_tokens: int) -> str | None:
@@ -31,8 +31,7 @@ def too_long(backbone: Backbone, example: Example, *, new_tokens: int) -> str | 
     except SavsError as error:
         return str(error)
     except Exception as error:  # processors raise whatever they trip over; the reader of the table is told
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"the processor of {backbone.spec.model} refuses such a prompt: {first}"
+        return f"the processor of {backbone.spec.model} refuses such a prompt: {first_line(error)}"
     length, limit = int(inputs["input_ids"].shape[1]) + new_tokens, context_length(backbone)
     if limit is None or length <= limit:
         return None

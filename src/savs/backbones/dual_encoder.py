@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 
 from savs.backbones import loading
 from savs.backbones.base import BackboneSpec
-from savs.errors import BackboneError
+from savs.errors import BackboneError, first_line
 
 Vectors = NDArray[np.float32]
 
@@ -118,10 +118,9 @@ def load_dual_encoder(
         image_processor = of_images.from_pretrained(place, backend="pil", **settings)
         tokenizer = AutoTokenizer.from_pretrained(place, **settings)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise BackboneError(
-            f"cannot load the dual encoder {name}: {first}. Expected a Hub id that this machine can reach or has in "
-            "its cache, or a folder saved by transformers"
+            f"cannot load the dual encoder {name}: {first_line(error)}. Expected a Hub id that this machine can reach "
+            "or has in its cache, or a folder saved by transformers"
         ) from error
     model.requires_grad_(False)
     model.train(False)

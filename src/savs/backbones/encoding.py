@@ -17,7 +17,7 @@ from savs.backbones.inputs import with_decoder_inputs
 from savs.backbones.prompts import content_of, images_of, render_prompt, takes_one_image
 from savs.data.example import Example
 from savs.data.media import image_size
-from savs.errors import BackboneError
+from savs.errors import BackboneError, first_line
 
 #: A model's keyword arguments, one row an example.
 Inputs = dict[str, Tensor]
@@ -127,8 +127,7 @@ class Encoder:
         """An error that says in words what kind of example the model, or its processor, did not take."""
         count = sum(self._spec.video_frames if media.kind == "video" else 1 for media in example.media)
         kind = "text alone" if not count else f"{count} image{'s' if count > 1 else ''} an example"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        return BackboneError(f"{self._spec.model} does not take {kind}: {reason} (example {example.id!r})")
+        return BackboneError(f"{self._spec.model} does not take {kind}: {first_line(error)} (example {example.id!r})")
 
     def tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of each prompt, one for each image token, unpadded."""

@@ -26,6 +26,7 @@ from savs.backbones.base import BackboneSpec, Progress
 from savs.backbones.batches import Levers, batches, of_equal_media, prefetched, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.passes import Passes, Wanted
+from savs.backbones.processors import load_processor
 from savs.backbones.quantised import how_kept
 from savs.data.example import Example
 from savs.errors import BackboneError, DataError
@@ -75,7 +76,7 @@ def load_backbone(
         device=device,
         attention=attention,
     )
-    processor = loading.load_processor(place, config, revision=revision)
+    processor = load_processor(place, config, revision=revision)
     _set_pixel_budget(processor, min_pixels, max_pixels)
     template = getattr(processor, "chat_template", None)
     image_processor = getattr(processor, "image_processor", None)

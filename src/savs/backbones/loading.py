@@ -1,18 +1,16 @@
-"""Finding and opening a model and its processor safely, on a machine of any kind.
+"""Finding and opening a model safely, on a machine of any kind.
 
-Knows transformers' loading rules; no prompt, no attention. Weights come from safetensors or GGUF files and code from
+Knows transformers' loading rules; no processor and no prompt. Weights come from safetensors or GGUF files and code from
 the installed transformers, never from the model's folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import struct
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,22 +18,17 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
-    PROCESSOR_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
-    ProcessorMixin,
 )
-from transformers.models.auto.processing_auto import processor_class_from_name
-from transformers.utils.hub import cached_file
 
 from savs.backbones.gguf import SUFFIX, check_gguf, is_gguf, opened, unpacked
 from savs.backbones.quantised import method_of
-from savs.errors import BackboneError
+from savs.errors import BackboneError, first_line
 
 #: The model that ships with the package, under the name `demo`.
 DEMO_NAME = "demo"
@@ -57,9 +50,6 @@ _REFUSED = {
 
 #: Types that take audio and text, and stand in no list of models that write text alone.
 _HEARERS = {"qwen2_audio"}
-
-#: Processors that leave no room for a prompt, and the one of the same family that does.
-_INSTEAD = {"ShieldGemma2Processor": "Gemma3Processor"}
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DIGEST_BLOCK = 4096
@@ -108,14 +98,14 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             )
     except (OSError, ValueError, KeyError, struct.error) as error:
         if is_gguf(place):
-            raise BackboneError(f"transformers cannot open {place}: {_first_line(error)}") from error
+            raise BackboneError(f"transformers cannot open {place}: {first_line(error)}") from error
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             raise BackboneError(
                 f"{place} brings its own Python code, which is never run here; "
                 "use a model that the installed transformers knows by itself"
             ) from error
         raise BackboneError(
-            f"cannot read the model {place}: {_first_line(error)}. Expected a Hub id that this machine can reach or "
+            f"cannot read the model {place}: {first_line(error)}. Expected a Hub id that this machine can reach or "
             f"has in its cache, a folder saved by transformers, a GGUF file, or {DEMO_NAME!r}"
         ) from error
     if config.model_type in _REFUSED:
@@ -133,12 +123,6 @@ def auto_class(config: PreTrainedConfig) -> Any:
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoModelForImageTextToText
     return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForMultimodalLM
-
-
-def _has_processor(config: PreTrainedConfig) -> bool:
-    """Whether it takes more than text."""
-    mappings = (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, PROCESSOR_MAPPING)
-    return any(type(config) in mapping for mapping in mappings)
 
 
 def _writes_text(config: PreTrainedConfig) -> bool:
@@ -193,7 +177,7 @@ def load_model(
             )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         kept = f", which are quantised with {method}" if method else ""
-        raise BackboneError(f"cannot load the weights of {place}{kept}: {_first_line(error)}") from error
+        raise BackboneError(f"cannot load the weights of {place}{kept}: {first_line(error)}") from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -215,31 +199,6 @@ def _of_the_decoder(config: PreTrainedConfig, attention: str | None) -> dict[str
     decoder: Any = config.get_text_config(decoder=True)
     names = [name for name in config.sub_configs if getattr(config, name, None) is decoder]
     return {"": attention, **dict.fromkeys(names, attention)}
-
-
-def load_processor(place: str, config: PreTrainedConfig, *, revision: str | None) -> Any:
-    """The model's processor with PIL image processing, or the bare tokenizer of a text-only model.
-
-    transformers would choose torchvision's image processors where they are installed and PIL's elsewhere, and the two
-    differ in their numbers; PIL runs everywhere, so it is what we ask for. Some types have torchvision's alone. Video
-    processors need torchvision, and are left out on every machine: videos are given as frames.
-
-    Raises:
-        BackboneError: it cannot be built.
-    """
-    arguments: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    try:
-        processor_class = _processor_class(place, config, revision) if _has_processor(config) else None
-        if processor_class is None:
-            with opened(place) as (source, file):
-                return AutoTokenizer.from_pretrained(source, **arguments, **file)
-        return processor_class.from_pretrained(place, backend="pil", **arguments)
-    except ImportError as error:
-        missing = re.search(r"(\w+) requires the (\w+) library", str(error))
-        what = f"{missing[1]} needs {missing[2].lower()}, which is not installed" if missing else _first_line(error)
-        raise BackboneError(f"cannot load the processor of {place}: {what}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackboneError(f"cannot load the processor of {place}: {_first_line(error)}") from error
 
 
 def model_digest(place: Path) -> str:
@@ -280,80 +239,3 @@ def choose_dtype(device: str) -> torch.dtype:
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = any(capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16"))
     return torch.bfloat16 if device == "cpu" and native else torch.float32
-
-
-def _processor_class(place: str, config: PreTrainedConfig, revision: str | None) -> Any:
-    """The class of the model's processor, or None where it has a tokenizer alone."""
-    name = _processor_name(place, revision)
-    name = _INSTEAD.get(name or "", name)
-    if name is None and type(config) not in PROCESSOR_MAPPING:
-        return None
-    processor_class: Any = processor_class_from_name(name) if name else PROCESSOR_MAPPING[type(config)]
-    if "video_processor" not in processor_class.get_attributes():
-        return processor_class
-    return without_video(processor_class)
-
-
-class _NoVideoProcessor:
-    """Stands where a video processor would: all that one may ask of it is empty."""
-
-    valid_kwargs = None
-    model_input_names: ClassVar[list[str]] = []
-
-    def __getattr__(self, name: str) -> str:
-        if name.startswith("__"):  # what copies and prints it
-            raise AttributeError(name)
-        return ""
-
-
-def without_video(processor_class: Any) -> Any:
-    """The same processor class, built and opened without the video processor, which needs torchvision."""
-    original = processor_class.get_attributes()
-    attributes = [name for name in original if name != "video_processor"]
-    place_of_video = original.index("video_processor")
-
-    base: Any = ProcessorMixin
-
-    class DropVideo(base):  # type: ignore[misc]
-        """Stands between the processor and transformers' base class, and keeps the video processor from the base."""
-
-        video_processor = _NoVideoProcessor()
-
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            parts = dict(zip(original, arguments, strict=False)) | settings
-            parts.pop("video_processor", None)
-            super().__init__(**parts)
-
-    class WithoutVideo(processor_class, DropVideo):  # type: ignore[misc]
-        @classmethod
-        def get_attributes(cls) -> list[str]:
-            return attributes
-
-        @classmethod
-        def _get_arguments_from_pretrained(cls, *arguments: Any, **settings: Any) -> list[Any]:
-            parts: list[Any] = super()._get_arguments_from_pretrained(*arguments, **settings)
-            return [*parts[:place_of_video], None, *parts[place_of_video:]]
-
-    WithoutVideo.__name__ = processor_class.__name__
-    return WithoutVideo
-
-
-def _processor_name(place: str, revision: str | None) -> str | None:
-    """The processor class that a model's own files name; several families share a model type."""
-    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
-        path = cached_file(
-            place,
-            file,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        if path is not None:
-            name = json.loads(Path(path).read_text(encoding="utf-8")).get("processor_class")
-            if name:
-                return str(name)
-    return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
