@@ -5,15 +5,16 @@ class SavsError(Exception):
     """Base of every error that `savs` raises on purpose."""
 
 
-class DataError(SavsError):
-    """A data file, a row or a piece of media cannot be used as it is.
-
-    `location` names the file and the line or index, when they are known.
-    """
+class _LocatedError(SavsError):
+    """Something at a place: `location` names the file, and the line or index in it, where they are known."""
 
     def __init__(self, message: str, *, location: str | None = None) -> None:
         super().__init__(f"{location}: {message}" if location else message)
         self.location = location
+
+
+class DataError(_LocatedError):
+    """A data file, a row or a piece of media cannot be used as it is. `location` names it, where it is known."""
 
 
 class BackboneError(SavsError):
@@ -28,12 +29,8 @@ class SpecMismatchError(SavsError):
     """Features or a classifier come from another backbone than the one at hand."""
 
 
-class StoreError(SavsError):
+class StoreError(_LocatedError):
     """Stored features are damaged, missing, or cannot be written. `location` names the file or folder, if known."""
-
-    def __init__(self, message: str, *, location: str | None = None) -> None:
-        super().__init__(f"{location}: {message}" if location else message)
-        self.location = location
 
 
 class OutputExistsError(SavsError):
