@@ -44,6 +44,13 @@ def test_a_bad_reading_is_not_and_exits_with_one(model_folder, monkeypatch):
     assert result.stdout.splitlines()[-1] == "verdict: do not trust it; failed: text, projection"
 
 
+def test_what_is_read_wrongly_is_not_compared(model_folder, monkeypatch):
+    monkeypatch.setitem(certificates.TOLERANCES, "float32", -1.0)
+    result = run(model_folder("llama"), "--against", model_folder("llama"), "--batch-sizes", "")
+    assert result.exit_code == 1
+    assert "not compared with" in result.stderr and "drift" not in result.stdout
+
+
 def test_json_for_a_program(model_folder):
     result = run(model_folder("llama"), "--json", "--batch-sizes", "")
     assert result.exit_code == 0

@@ -37,9 +37,9 @@ def main() -> None:
     if arguments.with_extras:
         _let_torchvision_be_imported()
     from benchmarks.families.model_types import ALL_TYPES
-    from benchmarks.families.page import render
+    from benchmarks.families.page import RECORDS, write
 
-    file = DOCS / "models.json"
+    file = DOCS / RECORDS[0]
     records: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     types = arguments.types or list(ALL_TYPES)
     if arguments.with_extras:
@@ -56,7 +56,7 @@ def main() -> None:
         print(name, record["problem"] or record["inputs"], flush=True)
         ordered = {name: records[name] for name in ALL_TYPES if name in records}
         file.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
-    (DOCS / "models.md").write_text(render(records), encoding="utf-8")
+    write(DOCS)
 
 
 def certified(model_type: str, *, seconds: int) -> dict[str, Any]:

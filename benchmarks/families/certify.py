@@ -23,7 +23,7 @@ from benchmarks.families.shrink import shrunk
 from savs.backbones.attention import AttentionMap, layout_of, map_attention
 from savs.backbones.capture import capture_heads
 from savs.backbones.huggingface import load_backbone
-from savs.backbones.loading import load_config
+from savs.backbones.loading import load_config, writer
 from savs.backbones.probe import project, relative_difference, watch_projections
 from savs.data.example import Example, Media
 from savs.doctor.certificate import SAME, TOLERANCES, difference
@@ -35,7 +35,10 @@ TOLERANCE = TOLERANCES["float32"]
 #: Rows of these lengths, in one padded batch.
 _LENGTHS = (3, 17, 9, 12)
 #: Types that AutoModel does not open as something that writes text.
-_CLASSES = {"qwen2_audio": "Qwen2AudioForConditionalGeneration"}
+_CLASSES = {
+    "qwen2_audio": "Qwen2AudioForConditionalGeneration",
+    "shieldgemma2": "ShieldGemma2ForImageClassification",
+}
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ def certify(model_type: str) -> Record:
         no_processor = sentence(error)
         needs = _missing(error)
     try:
-        model = _build(config, model_type)
-        found = map_attention(model)
+        model = build(config, model_type)
+        found = map_attention(writer(model))
     except Exception as error:
         return Record(model_type, problem=sentence(error), needs=needs + _missing(error))
     inputs: dict[str, str] = {}
     identity = batch = None
     try:
-        identity, batch = _read_text(model, found)
+        identity, batch = _read_text(writer(model), found)
         inputs["token rows"] = "ok" if batch < TOLERANCE else f"a padded batch differs by {batch:.1e}"
     except (TypeError, ValueError):  # it asks for the image
         inputs["token rows"] = "takes no text alone"
@@ -140,7 +143,8 @@ def _refusal(config: Any) -> str:
     return ""
 
 
-def _build(config: Any, model_type: str) -> Any:
+def build(config: Any, model_type: str) -> Any:
+    """A model of this configuration with random weights."""
     if model_type in _CLASSES:
         model = getattr(transformers, _CLASSES[model_type])(config)
     else:

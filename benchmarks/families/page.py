@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.families.model_types import AUDIO_TYPES, INPUTS, MULTIMODAL_TYPES, TEXT_TYPES
@@ -33,6 +35,22 @@ What the columns say:
 Media are images, and videos as frames. Models that hear are read with text and images: `savs` reads no audio.
 """
 
+_QUANTISED = """## Quantised weights
+
+`python -m benchmarks.families.quantised` makes a tiny Llama, quantises it with each method, opens the saved folder as
+`savs doctor` does, and holds its features against the plain model's. All of it ran on a CPU; a GPU's own kernels are
+another matter, so begin with `savs doctor MODEL --against ORIGINAL`. GGUF files are tried by the tests.
+
+- **weights**: how the opened model keeps them; *unpacked* means as plain numbers.
+- **doctor**: `yes` where no check of `savs doctor` failed. The projection of the heads is checked through the very
+  module that the model runs, quantised as it is.
+- **batch**: the largest difference between a batch and its examples alone.
+- **drift**: size of the difference to the plain model's features, a share of their size. This model has random weights;
+  a trained one drifts otherwise.
+"""
+
+#: The files that the page is made from: model types, and ways to quantise.
+RECORDS = ("models.json", "quantised.json")
 _WORDS = {"ok": "yes", "refused": "no", "takes no text alone": "no", "a padded batch differs": "no"}
 
 
@@ -43,8 +61,14 @@ def supported(record: Mapping[str, Any]) -> bool:
     return main == "ok" and all(verdict(result) in ("yes", "no") for result in inputs.values())
 
 
-def render(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page."""
+def write(docs: Path) -> None:
+    """Make the page anew from the records beside it."""
+    records, quantised = (json.loads((docs / name).read_text(encoding="utf-8")) for name in RECORDS)
+    (docs / "models.md").write_text(render(records, quantised), encoding="utf-8")
+
+
+def render(records: Mapping[str, Mapping[str, Any]], quantised: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page, from the records of model types and of ways to quantise."""
     parts = [_HEAD, _summary(records)]
     for title, types in (
         ("Image and text", MULTIMODAL_TYPES),
@@ -53,7 +77,7 @@ def render(records: Mapping[str, Mapping[str, Any]]) -> str:
     ):
         rows = [records[name] for name in types if name in records]
         parts += [f"## {title}\n", _table(rows), _reasons(rows)]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in (*parts, _QUANTISED, _quantised_table(quantised)) if part)
 
 
 def counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -87,6 +111,18 @@ def _table(rows: list[Mapping[str, Any]]) -> str:
         left = "; ".join(f"{reason}: {', '.join(map(str, layers))}" for reason, layers in row["left_out"].items())
         marks = [verdict(row["inputs"].get(name)) for name in ("token rows", *INPUTS)]
         lines.append(f"| {name} | {where} | {left} | {' | '.join(marks)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _quantised_table(records: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["| method | made with | weights | doctor | batch | drift |", "|---|---|---|---|---|---|"]
+    for name, record in records.items():
+        if record["problem"]:
+            lines.append(f"| {name} | | refused: {_plain(record['problem'])} | | | |")
+            continue
+        trusted = "no" if "fail" in record["checks"].values() else "yes"
+        made_with, drift = record["made_with"] or "transformers", f"{100 * record['drift']:.1f} %"
+        lines.append(f"| {name} | {made_with} | {record['kept']} | {trusted} | {record['batch']:.0e} | {drift} |")
     return "\n".join(lines) + "\n"
 
 

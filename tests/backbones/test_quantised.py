@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from savs.backbones import loading
 from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
+from savs.backbones.quantised import unpacking_at_once
 from savs.data.example import Example
 from savs.errors import BackboneError
 
@@ -63,6 +64,15 @@ def test_weights_that_are_unpacked_for_want_of_a_gpu_are_told(quantised, backbon
     assert model.spec.quantised == "fp8, unpacked"
     assert model.spec.fingerprint() != backbone("llama").spec.fingerprint()
     np.testing.assert_array_equal(model.head_activations(EXAMPLES), backbone("llama").head_activations(EXAMPLES))
+
+
+def test_weights_that_the_first_whole_pass_would_unpack_are_asked_for_plain():
+    """Heads are read from a part of the model: a pass through the whole, which would unpack them, never comes."""
+    config = t.LlamaConfig(quantization_config={"quant_method": "compressed-tensors", "format": "pack-quantized"})
+    assert unpacking_at_once(config).quantization_config["dequantize"] is True
+    assert "dequantize" not in config.quantization_config  # what stood in the folder is told as it was
+    for other in (t.LlamaConfig(), t.LlamaConfig(quantization_config={"quant_method": "gptq", "bits": 4})):
+        assert unpacking_at_once(other) is other
 
 
 def test_plain_weights_are_not_called_quantised(backbone):

@@ -101,6 +101,19 @@ def test_a_model_that_does_not_read_fails(fresh):
     assert verdicts(certify(model, batch_sizes=()))["prompt matters"] == "fail"
 
 
+def test_a_quantised_model_may_round_to_eight_bits_and_no_further(fresh):
+    model = fresh("llama")
+    model.spec = dataclasses.replace(model.spec, quantised="bitsandbytes")
+    read = model.head_activations
+    for noise, verdict in ((0.02, "ok"), (0.3, "fail")):  # of activations rounded by the batch; of a wrong reading
+        model.head_activations = lambda examples, *, batch_size=None, _noise=noise: (
+            read(examples, batch_size=batch_size) * np.float32(1 + (_noise if batch_size != 1 else 0))
+        )
+        assert verdicts(certify(model, batch_sizes=()))["text"] == verdict
+    model.head_activations = lambda *arguments, **options: np.roll(read(*arguments, **options), 1, axis=1)
+    assert verdicts(certify(model, batch_sizes=()))["projection"] == "fail"
+
+
 def test_another_image_processor_than_the_recorded_one_fails(fresh):
     model = fresh()
     model.spec = dataclasses.replace(model.spec, image_processor="SiglipImageProcessorFast")

@@ -20,6 +20,7 @@ from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
     PreTrainedConfig,
@@ -27,7 +28,7 @@ from transformers import (
 )
 
 from savs.backbones.gguf import SUFFIX, check_gguf, is_gguf, opened, unpacked
-from savs.backbones.quantised import method_of
+from savs.backbones.quantised import method_of, unpacking_at_once
 from savs.errors import BackboneError, first_line
 
 #: The model that ships with the package, under the name `demo`.
@@ -50,6 +51,9 @@ _REFUSED = {
 
 #: Types that take audio and text, and stand in no list of models that write text alone.
 _HEARERS = {"qwen2_audio"}
+
+#: Types whose weights transformers reads into a class that judges images alone; inside it is the model that writes.
+_JUDGES = {"shieldgemma2"}
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DIGEST_BLOCK = 4096
@@ -120,9 +124,16 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
 
 def auto_class(config: PreTrainedConfig) -> Any:
     """The first of transformers' automatic classes that opens it: for images, for text, for anything else (audio)."""
+    if config.model_type in _JUDGES:
+        return AutoModelForImageClassification
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoModelForImageTextToText
     return AutoModelForCausalLM if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else AutoModelForMultimodalLM
+
+
+def writer(model: Any) -> Any:
+    """The model that writes text: what `auto_class` opened, or what stands inside it."""
+    return model.model if model.config.model_type in _JUDGES else model
 
 
 def _writes_text(config: PreTrainedConfig) -> bool:
@@ -163,7 +174,7 @@ def load_model(
         with opened(place) as (source, file):
             loaded: tuple[PreTrainedModel, dict[str, Any]] = auto_class(config).from_pretrained(
                 source,
-                config=config,
+                config=unpacking_at_once(config),
                 revision=revision,
                 dtype=dtype,
                 attn_implementation=_of_the_decoder(config, attention),
@@ -178,7 +189,8 @@ def load_model(
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         kept = f", which are quantised with {method}" if method else ""
         raise BackboneError(f"cannot load the weights of {place}{kept}: {first_line(error)}") from error
-    model, report = loaded
+    report = loaded[1]
+    model: PreTrainedModel = writer(loaded[0])
     if missing := sorted(report["missing_keys"]):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BackboneError(

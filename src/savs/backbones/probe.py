@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from savs.backbones.attention import AttentionSource
 from savs.backbones.inputs import last_positions
-from savs.backbones.loading import auto_class, load_config, locate
+from savs.backbones.loading import auto_class, load_config, locate, writer
 
 if TYPE_CHECKING:
     from savs.backbones.huggingface import HuggingFaceBackbone
@@ -120,7 +120,7 @@ def candidates(id_or_path: str | Path, *, revision: str | None = None) -> tuple[
     _, place = locate(id_or_path)
     config = load_config(place, revision=revision)
     with torch.device("meta"):
-        model = auto_class(config).from_config(config)
+        model = writer(auto_class(config).from_config(config))
     found: dict[str, list[nn.Linear]] = {}
     for name, module in model.named_modules():
         pattern = re.sub(r"\\\.\d+(?=\\\.|$)", r"\\.\\d+", re.escape(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -27,6 +28,18 @@ def method_of(config: PreTrainedConfig, place: str) -> str:
             "unquantised, or in another form"
         )
     return method
+
+
+def unpacking_at_once(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration, asking for plain weights where their method would unpack them with the first whole pass.
+
+    compressed-tensors does: it hangs its unpacking on the whole model, of which a pass for heads runs a part.
+    """
+    if _settings(config).get("quant_method") != "compressed-tensors":
+        return config
+    asking = deepcopy(config)
+    _settings(asking)["dequantize"] = True
+    return asking
 
 
 def how_kept(model: PreTrainedModel, config: PreTrainedConfig) -> str:

@@ -108,7 +108,7 @@ def quiet_libraries() -> None:
 
 
 def quiet_loading() -> None:
-    """Keep transformers from drawing its own bars. Imports transformers."""
+    """Keep transformers from drawing its own bars, and bitsandbytes from a line a layer. Imports transformers."""
     import huggingface_hub.utils
     import transformers.utils.logging
 
@@ -120,6 +120,7 @@ def quiet_loading() -> None:
     chatter.set_verbosity_error()
     if bars_of_downloads:
         hub.enable_progress_bars()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # The bar of unpacking a GGUF file asks nobody whether it may be drawn.
     gguf: Any = import_module("transformers.modeling_gguf_pytorch_utils")
     gguf.tqdm = partial(gguf.tqdm, disable=True)

@@ -77,7 +77,9 @@ def doctor(
     with working(f"examining {backbone.spec.model}") as progress:
         certificate = certify(backbone, batch_sizes=sizes, progress=progress)
     drift = None
-    if against is not None:
+    if against is not None and not certificate.trusted:
+        note(f"not compared with {against}: features that are read wrongly drift for reasons of their own")
+    elif against is not None:
         original = load(against, None)
         with waiting("comparing the two"):
             drift = measure_drift(backbone, original, images=backbone.takes_images and original.takes_images)

@@ -32,6 +32,14 @@ TOGETHER = 4
 BATCH_SIZES = (1, 4, 8)
 
 
+def tolerance(spec: BackboneSpec) -> float:
+    """The largest difference that rounding explains: of its dtype, or of the eight bits that bfloat16 has.
+
+    Many quantised models round what goes through them to eight bits too, by a scale that the whole batch decides.
+    """
+    return max(TOLERANCES[name] for name in (spec.dtype, *(("bfloat16",) if spec.quantised else ())))
+
+
 @dataclass(frozen=True)
 class Check:
     """One question to the backbone, and the answer.
@@ -113,17 +121,17 @@ def certify(
         batch_sizes: at which speed and memory are measured; none of it where empty.
         progress: told of checks done.
     """
-    tolerance = TOLERANCES[backbone.spec.dtype]
+    limit = tolerance(backbone.spec)
     prompts = text_examples(2)
-    takes_text = _finding("text", lambda: _batch_check(backbone, "text", prompts, tolerance))
+    takes_text = _finding("text", lambda: _batch_check(backbone, "text", prompts, limit))
     steps: list[Callable[[], Check]] = [lambda: takes_text]
     typical = prompts
     if backbone.takes_images:
         pictures = image_examples(2)
         pairs = image_examples(2, images=2)
         steps += [
-            lambda: _finding("one image", lambda: _batch_check(backbone, "one image", pictures, tolerance)),
-            lambda: _warned(_finding("two images", lambda: _batch_check(backbone, "two images", pairs, tolerance))),
+            lambda: _finding("one image", lambda: _batch_check(backbone, "one image", pictures, limit)),
+            lambda: _warned(_finding("two images", lambda: _batch_check(backbone, "two images", pairs, limit))),
             lambda: _finding("image matters", lambda: _image_check(backbone, pictures)),
             lambda: _processor_check(backbone),
         ]
@@ -132,8 +140,8 @@ def certify(
             steps[0] = lambda: _warned(takes_text)
     steps += [
         lambda: _finding("prompt matters", lambda: _prompt_check(backbone, typical)),
-        lambda: _finding("projection", lambda: _projection_check(backbone, typical[0], tolerance)),
-        lambda: _finding("repeats", lambda: _repeat_check(backbone, typical, tolerance)),
+        lambda: _finding("projection", lambda: _projection_check(backbone, typical[0], limit)),
+        lambda: _finding("repeats", lambda: _repeat_check(backbone, typical, limit)),
     ]
     total = len(steps) + len(batch_sizes)
     checks = [_heads_check(backbone)]
@@ -189,10 +197,10 @@ def _heads_check(backbone: HuggingFaceBackbone) -> Check:
     return Check("heads", "ok", f"{n_heads} in {len(backbone.sources)} layers{by_hand}", float(n_heads))
 
 
-def _batch_check(backbone: HuggingFaceBackbone, name: str, examples: Sequence[Example], tolerance: float) -> Check:
+def _batch_check(backbone: HuggingFaceBackbone, name: str, examples: Sequence[Example], limit: float) -> Check:
     alone = backbone.head_activations(examples, batch_size=1)
     together = backbone.head_activations(examples, batch_size=TOGETHER)
-    return _within(name, difference(together, alone), tolerance, f"in a batch of {TOGETHER} off")
+    return _within(name, difference(together, alone), limit, f"in a batch of {TOGETHER} off")
 
 
 def _prompt_check(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> Check:
@@ -216,20 +224,20 @@ def _matters(name: str, backbone: HuggingFaceBackbone, one: Example, other: Exam
     return Check(name, "fail", f"{what} changes nothing", value)
 
 
-def _projection_check(backbone: HuggingFaceBackbone, example: Example, tolerance: float) -> Check:
+def _projection_check(backbone: HuggingFaceBackbone, example: Example, limit: float) -> Check:
     from savs.backbones.probe import projection_errors
 
     errors = projection_errors(backbone, example)
     worst = max(errors, key=lambda layer: errors[layer])
-    return _within("projection", errors[worst], tolerance, f"heads x projection off its output, in layer {worst},")
+    return _within("projection", errors[worst], limit, f"heads x projection off its output, in layer {worst},")
 
 
-def _repeat_check(backbone: HuggingFaceBackbone, examples: Sequence[Example], tolerance: float) -> Check:
+def _repeat_check(backbone: HuggingFaceBackbone, examples: Sequence[Example], limit: float) -> Check:
     first, second = (backbone.head_activations(examples, batch_size=TOGETHER) for _ in range(2))
     value = difference(second, first)
     if value == 0:
         return Check("repeats", "ok", "the same input gives the same bits", value, 0.0)
-    verdict: Verdict = "warn" if value <= tolerance else "fail"
+    verdict: Verdict = "warn" if value <= limit else "fail"
     return Check("repeats", verdict, f"the same input differs from run to run by {value:.0e}", value, 0.0)
 
 
