@@ -15,7 +15,7 @@ from typing import Any
 
 import savs
 from benchmarks.embedded.sources import SMOLLM2
-from benchmarks.text.measure import measure
+from benchmarks.rules.measure import cell, measure
 from benchmarks.text.page import render
 from benchmarks.text.smollm2 import smollm2
 from benchmarks.text.tasks import TextTask, load_tasks
@@ -39,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = []
         for task in tasks:
             start = time.perf_counter()
-            cells += measure(backbone, task, draws=given.draws, seed=given.seed, progress=_progress(task.name))
+            answered = measure(
+                backbone, task.name, task.pool, task.test,
+                draws=given.draws, seed=given.seed, progress=_progress(task.name),
+            )  # fmt: skip
+            cells += [cell(task.name, [part], seed=given.seed) for part in answered]
             _log(f"{task.name}: {time.perf_counter() - start:.0f} s")
     except SavsError as error:
         _log(f"error: {error}")
