@@ -15,9 +15,9 @@ from pathlib import Path
 from savs.data.benchmark_specs import BenchmarkSpec, Source, spec_of
 from savs.data.choices import offer, without_options
 from savs.data.example import Example
-from savs.data.formats import BadRow, Row, file_rows, folder_rows
+from savs.data.formats import BadRow, Row
 from savs.data.hub import HubName, hub_rows
-from savs.data.readers import read_rows, with_unique_ids
+from savs.data.readers import read_rows, rows_at, with_unique_ids
 from savs.data.sampling import Leak, check_leaks, split, thin
 from savs.data.tasks import Task, load_task
 from savs.errors import DataError
@@ -183,7 +183,7 @@ def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | Bad
         yield list(hub_rows(hub if folder is None else replace(hub, name=str(folder)), None)), None
     elif folder is not None:
         for path in _matches(folder, pattern):
-            yield list(folder_rows(path) if path.is_dir() else file_rows(path)), path
+            yield list(rows_at(path)), path
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:

@@ -136,10 +136,8 @@ def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], An
     folder: AnyPath | None
     hub = HubName.parse(str(source))
     path = Path(source) if hub else as_path(source)
-    if path.is_dir():
-        found, folder = saved_rows(path) if is_saved(path) else folder_rows(path), path
-    elif path.exists():
-        found, folder = file_rows(path), path.parent
+    if path.exists():
+        found, folder = rows_at(path), path if path.is_dir() else path.parent
     elif hub:
         found, folder = hub_rows(hub, limit), None
     else:
@@ -150,6 +148,17 @@ def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], An
     if not rows:
         raise DataError("has no rows; expected at least one", location=str(source))
     return rows, folder
+
+
+def rows_at(path: AnyPath) -> Iterator[Row | BadRow]:
+    """The rows of a file, of a folder of class folders, or of one that `datasets` saved.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if not path.is_dir():
+        return file_rows(path)
+    return saved_rows(path) if is_saved(path) else folder_rows(path)
 
 
 def _sniffed(rows: Sequence[Row | BadRow], source: str) -> Task:

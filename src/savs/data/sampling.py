@@ -131,23 +131,41 @@ def check_leaks(train: Sequence[Example], test: Sequence[Example]) -> list[Leak]
     sizes = _sizes(train) & _sizes(test)
     keys: dict[Media, str] = {}
 
-    def media_of(example: Example) -> tuple[str, ...]:
-        return tuple(_shared_key(media, sizes, keys) for media in example.media)
+    def looks(examples: Sequence[Example]) -> list[Look]:
+        return [Look(e, e.text, tuple(_shared_key(media, sizes, keys) for media in e.media)) for e in examples]
 
-    by_content = {(media_of(example), example.text): example for example in reversed(train)}
-    by_media = {key: example for example in reversed(train) for key in media_of(example)}
-    texts = Counter(example.text for part in (train, test) for example in part)
-    by_id = {(e.id, e.text): e for e in reversed(train) if not is_place(e) and texts[e.text] == 2}
+    return leaks_between(looks(train), looks(test))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What of an example is compared: `text` and `media` may be digests, alike on both sides."""
+
+    example: Example
+    text: str
+    media: tuple[str, ...]
+
+
+def leaks_between(train: Sequence[Look], test: Sequence[Look]) -> list[Leak]:
+    """For each test example its gravest leak, or none; as `check_leaks`."""
+    by_content = {(look.media, look.text): look.example for look in reversed(train)}
+    by_media = {key: look.example for look in reversed(train) for key in look.media}
+    texts = Counter(look.text for look in (*train, *test))
+    by_id = {
+        (look.example.id, look.text): look.example
+        for look in reversed(train)
+        if not is_place(look.example) and texts[look.text] == 2
+    }
     leaks: list[Leak] = []
-    for example in test:
-        media = media_of(example)
-        same_media = next((by_media[key] for key in media if key in by_media), None)
-        if (media, example.text) in by_content:
-            leaks.append(Leak("example", by_content[media, example.text], example))
+    for look in test:
+        example = look.example
+        same_media = next((by_media[key] for key in look.media if key in by_media), None)
+        if (look.media, look.text) in by_content:
+            leaks.append(Leak("example", by_content[look.media, look.text], example))
         elif same_media is not None:
             leaks.append(Leak("media", same_media, example))
-        elif not is_place(example) and (example.id, example.text) in by_id:
-            leaks.append(Leak("id", by_id[example.id, example.text], example))
+        elif not is_place(example) and (example.id, look.text) in by_id:
+            leaks.append(Leak("id", by_id[example.id, look.text], example))
     return leaks
 
 

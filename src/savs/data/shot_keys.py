@@ -6,13 +6,12 @@ Knows examples and digests only. Where the training examples themselves are at h
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from savs.data.example import Example
 from savs.data.media import content_key
-from savs.data.sampling import Leak, is_place
+from savs.data.sampling import Leak, Look, leaks_between
 
 #: Hexadecimal digits kept of each sha256: among a million examples two coincide less than once in 10^7.
 _DIGITS = 16
@@ -50,25 +49,9 @@ def leaks_from_keys(shots: Sequence[ShotKey], test: Sequence[Example]) -> list[L
     Raises:
         DataError: a media file is missing.
     """
-    by_content = {(shot.media, shot.text): shot for shot in reversed(shots)}
-    by_media = {key: shot for shot in reversed(shots) for key in shot.media}
-    keys = [shot_key(example) for example in test]
-    texts = Counter(key.text for key in (*shots, *keys))
-    by_id = {(shot.id, shot.text): shot for shot in reversed(shots) if texts[shot.text] == 2}
-    leaks: list[Leak] = []
-    for example, key in zip(test, keys, strict=True):
-        same_media = next((by_media[digest] for digest in key.media if digest in by_media), None)
-        if (key.media, key.text) in by_content:
-            leaks.append(Leak("example", _named(by_content[key.media, key.text]), example))
-        elif same_media is not None:
-            leaks.append(Leak("media", _named(same_media), example))
-        elif not is_place(example) and (key.id, key.text) in by_id:
-            leaks.append(Leak("id", _named(by_id[key.id, key.text]), example))
-    return leaks
-
-
-def _named(shot: ShotKey) -> Example:
-    return Example(shot.id, "")
+    known = [Look(Example(shot.id, ""), shot.text, shot.media) for shot in shots]
+    asked = [Look(example, key.text, key.media) for example, key in ((e, shot_key(e)) for e in test)]
+    return leaks_between(known, asked)
 
 
 def _text_key(text: str) -> str:
