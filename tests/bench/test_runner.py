@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 
 from savs.backbones.cost import measured
+from savs.backbones.tuning import Tuning
 from savs.baselines.registry import Resources
+from savs.bench.recipes import recipe
+from savs.bench.results import measure
 from savs.bench.rows import row, settings_of
 from savs.bench.runner import Bench, Setting, among_choices
 from savs.data.example import Example
 from savs.data.sampling import sample_shots
 from savs.errors import DataError
+from savs.extraction import extract
 from savs.features import HeadId
 from savs.prediction import Prediction
 
@@ -172,3 +176,42 @@ def test_features_are_kept_between_runs_where_there_is_a_store(bench, small, tmp
             found = stored.fill(data, [row("sav")])["sav"].cells
         assert [c.answers for c in found] == [c.answers for c in plain]
         assert (cost.forwards == 0) == (cells == "two")
+
+
+def test_heads_are_chosen_on_the_next_column_where_the_first_has_no_data(bench, small):
+    def load(name):
+        if name == "pets":
+            raise DataError("the data of Pets are not there")
+        return small(name)
+
+    lacking = replace(bench, load=load, _read={}, _chosen_on={})
+    chosen = row("transferred-heads", elsewhere=("pets", "vlguard"))
+    found = lacking.fill(small("mhalubench"), [chosen])["transferred-heads"]
+    assert found.cells[0].key.settings["elsewhere_task"][0] == "vlguard"
+    alone = row("transferred-heads", elsewhere=("pets",))
+    assert lacking.fill(small("mhalubench"), [alone])["transferred-heads"].why == "the data of Pets are not there"
+
+
+def test_all_panels_of_a_recipe_read_a_column_once(bench, small, monkeypatch):
+    figure = recipe("figure4").only(columns=["mhalubench"], methods=["sav"])
+    read = []
+    monkeypatch.setattr(
+        "savs.bench.runner.extract", lambda *args, **options: (read.append(len(args[1])), extract(*args, **options))[1]
+    )
+    told = []
+    found = measure(bench, figure, {}, told=told.append)
+    assert len(read) == 1 and len(figure.panels) == 2
+    assert {spent.forwards for spent in found.spent} == {0}
+
+
+def test_adapters_are_trained_on_another_column_s_draws(bench, small):
+    pytest.importorskip("peft")
+    asked = row("transferred-lora-choice", elsewhere=("vlguard",))
+    quick = replace(bench.resources, tuning=Tuning(rank=2, epochs=1))
+    data = small("mhalubench")
+    found = replace(bench, resources=quick).fill(data, [asked])[asked.name]
+    assert found.why is None
+    assert [cell.key.seed for cell in found.cells] == list(bench.setting.seeds(asked))
+    assert all(cell.key.settings["elsewhere_task"][0] == "vlguard" for cell in found.cells)
+    assert [a.id for a in found.cells[0].answers] == [e.id for e in data.test]
+    assert found.cells[0].reading is None

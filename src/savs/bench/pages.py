@@ -168,7 +168,8 @@ def _panel_sections(results: Results, panel: Panel, reasons: Reasons, drawn: Seq
         tuple(grid for grid in (curve, *scores, beside) if grid is not None),
         figure if figure in drawn else None,
     )
-    if panel.counts or len(panel.rows) == 1:
+    compared = any(entry.lead is not None for entry in results.entries if entry.panel == panel.name)
+    if panel.counts or not compared:
         return [section]
     return [section, _section(*(lead_grid(results, panel, reasons, part) for part in parts))]
 

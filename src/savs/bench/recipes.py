@@ -28,6 +28,7 @@ _TWICE = ("icl-free", "mtv-free", "lora-free")
 #: Methods of the registry that have a table of their own, or a line of their own under every table.
 _ELSEWHERE = (
     *("majority", "knn", "linear", "transferred-heads", "sparse-layers"),
+    *("transferred-lora-free", "transferred-lora-choice"),
     *("clip-concatenated", "siglip-concatenated"),
 )
 
@@ -134,11 +135,13 @@ def _table2() -> Recipe:
     panels = (
         Panel(
             "2a",
-            "Heads chosen on VLGuard, used on MHaluBench",
+            "Heads or adapters from VLGuard, used on MHaluBench",
             ("mhalubench", "vlguard"),
             (
                 row("sav"),
                 row("transferred-heads", elsewhere=("vlguard",)),
+                row("transferred-lora-choice", elsewhere=("vlguard",)),
+                row("transferred-lora-free", elsewhere=("vlguard",), only_if_named=True),
                 *_those("zero-shot-free", "zero-shot-choice"),
             ),
         ),

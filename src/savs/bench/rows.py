@@ -15,7 +15,7 @@ from savs.baselines.registry import METHODS, Resources, build, takes_shots
 from savs.features import HeadFeatures
 
 #: Methods that train, or that ask the model anew for every draw of the shots: minutes where others take seconds.
-COSTLY = ("icl", "mtv", "lora")
+COSTLY = ("icl", "mtv", "lora", "transferred-lora")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Row:
         name: in the table.
         make: the method, out of what is at hand.
         shots: labelled examples a class, where that is not the run's number.
-        elsewhere: other columns, on whose examples the method may choose its heads: the first that is another one.
+        elsewhere: other columns, on whose examples the method may learn instead: the first that is another one.
         x: where the row stands on a curve.
         only_if_named: whether it is left out unless somebody asks for it by name.
     """

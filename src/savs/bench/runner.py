@@ -149,6 +149,10 @@ class Bench:
             features, cost = self.features(data, most_shots)
             reading = {"seconds": cost.seconds, "forwards": cost.forwards}
             method = self._made_of(row, features, *self._elsewhere(data, row))
+        elif row.elsewhere:
+            other = self._other(data, row)
+            drawn = self._draw(other, self._wanted(row), self.setting.seed if seed is None else seed)
+            method = self._made_of(row, elsewhere_task=other.task, elsewhere_shots=tuple(drawn))
         for problem in problems:
             why = method.obstacle(problem)
             if why is not None:
@@ -195,6 +199,7 @@ class Bench:
         features: HeadFeatures | None = None,
         elsewhere: HeadFeatures | None = None,
         elsewhere_task: Task = GENERIC,
+        elsewhere_shots: tuple[Example, ...] = (),
     ) -> Method:
         """The method of a row; without features, of none, which is enough to know what it is set to."""
         nothing = without_rows(self.backbone)
@@ -205,6 +210,7 @@ class Bench:
                 features=features if features is not None else nothing,
                 elsewhere=elsewhere if elsewhere is not None else nothing,
                 elsewhere_task=elsewhere_task,
+                elsewhere_shots=elsewhere_shots,
             )
         )
 
