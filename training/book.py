@@ -5,36 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 import questions
-import tower
 from asking import Question
+from images import Data, training_scene
 from other_questions import pair_questions, pictogram_questions
-from savs.demo.scenes import Scene
 
 
 class Book:
     """All questions that can be asked about the training images, by image number."""
 
-    def __init__(self, data: tower.Data, rng: np.random.Generator) -> None:
+    def __init__(self, data: Data, rng: np.random.Generator) -> None:
         self.records, self.vocabularies, self.rng = data.records, data.vocabularies, rng
-        kinds = np.array([record["kind"] for record in data.records])
-        pools = {kind: np.nonzero(kinds == kind)[0] for kind in ("scene", "pictogram", "easy")}
-        self.pools = pools | {"scene": pools["scene"][:24_000], "pictogram": pools["pictogram"][::2]}
-        self._scenes: dict[int, Scene] = {}
-        counts = {int(i): len(self.scene(int(i)).objects) for i in self.pools["scene"][:20_000]}
-        self.singles = [i for i, n in counts.items() if n == 1]
-        self.doubles = [i for i, n in counts.items() if n == 2]
-
-    def scene(self, index: int) -> Scene:
-        """The scene behind an image number."""
-        if index not in self._scenes:
-            self._scenes[index] = tower.training_scene(self.records[index]["index"])
-        return self._scenes[index]
+        self.pools = {kind: data.numbers(kind) for kind in ("scene", "pictogram", "easy")}
+        self.scenes = {int(i): training_scene(data.records[i]["index"]) for i in self.pools["scene"]}
+        self.singles, self.doubles = (
+            np.array([i for i, scene in self.scenes.items() if len(scene.objects) == n]) for n in (1, 2)
+        )
 
     def single(self, index: int, n: int, *, stage: questions.Stage = "all") -> list[Question]:
         """`n` questions about one image."""
         record = self.records[index]
         if record["kind"] == "scene":
-            return questions.scene_questions(self.scene(index), self.rng, n, stage=stage)
+            return questions.scene_questions(self.scenes[index], self.rng, n, stage=stage)
         if record["kind"] == "pictogram":
             return pictogram_questions(record, self.vocabularies, self.rng, n)
         pairs = [record["questions"][int(i)] for i in self.rng.integers(len(record["questions"]), size=n)]
@@ -57,11 +48,11 @@ class Book:
         pool = self.singles if self.rng.random() < 0.65 else self.pools["scene"]
         while True:
             first, *others = (int(i) for i in self.rng.choice(pool, 9, replace=False))
-            one = self.scene(first)
+            one = self.scenes[first]
             if pool is self.singles:
                 key = ("shape", "colour", "size", "texture")[int(self.rng.integers(4))]
                 value = getattr(one.objects[0], key)
-                others.sort(key=lambda i: getattr(self.scene(i).objects[0], key) != value)
-            two = self.scene(others[0])
+                others.sort(key=lambda i: getattr(self.scenes[i].objects[0], key) != value)
+            two = self.scenes[others[0]]
             if {o.name for o in one.objects} != {o.name for o in two.objects}:
                 return [first, others[0]], pair_questions(one, two, self.rng, n)

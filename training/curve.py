@@ -1,8 +1,8 @@
-"""Draw a run's log as the curve in the model card. Reads `log.jsonl` and nothing else."""
+"""Draw a run's log as the curve in the model card. Knows the log's entries and nothing else."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -13,14 +13,13 @@ from matplotlib import pyplot
 SHOWN = ("exists", "match", "colour", "shape", "count", "relation", "where", "easy", "pictogram_group")
 
 
-def draw_curve(log: Path, picture: Path) -> None:
+def draw_curve(entries: Sequence[Mapping], picture: Path) -> None:
     """Left: the tower's accuracy per attribute. Right: answer tokens right per kind of question, over all steps."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     seen = [e for e in entries if "tower_shape" in e]
-    for name in ("shape", "colour", "size", "texture", "group_unseen"):
-        left.plot(range(len(seen)), [e[f"tower_{name}"] for e in seen], marker="o", label=name.replace("_", ", "))
-    left.set(title="vision tower, fresh scenes", xlabel="check", ylim=(0, 1))
+    for name in ("shape", "colour", "size", "texture", "place", "group_unseen"):
+        left.plot([e["step"] for e in seen], [e[f"tower_{name}"] for e in seen], label=name.replace("_", ", "))
+    left.set(title="vision tower, fresh scenes", xlabel="step", ylim=(0, 1.02))
     asked = [e for e in entries if "right" in e]
     at, start = [], 0
     for before, entry in zip([None, *asked], asked, strict=False):
@@ -31,7 +30,7 @@ def draw_curve(log: Path, picture: Path) -> None:
         at.append(start + entry["step"])
     for name in SHOWN:
         points = [(x, e["right"][name]) for x, e in zip(at, asked, strict=True) if name in e["right"]]
-        right.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+        right.plot([x for x, _ in points], [y for _, y in points], label=name.replace("_", " "), linewidth=1)
     right.set(title="answer tokens right while training", xlabel="step", ylim=(0, 1.02))
     for axis in (left, right):
         axis.legend(fontsize=7, ncols=2)

@@ -24,11 +24,14 @@ from transformers import (
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from asking import Question
-from tower import CELLS, MEAN, SIDE, STD, tower_config
+from images import CELLS, SIDE
+from tower import MEAN, STD, tower_config
 
 PAD, UNKNOWN, IMAGE, USER, ASSISTANT, END = "<pad>", "<unk>", "<image>", "<user>", "<assistant>", "<end>"
 SPECIAL = (PAD, UNKNOWN, IMAGE, USER, ASSISTANT, END)
 LAYERS, HEADS, HEAD_DIM, HIDDEN = 12, 8, 24, 128
+#: Layers to begin with, before the decoder grows.
+SHORT = LAYERS // 2
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<user>' if message['role'] == 'user' else '<assistant>' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"

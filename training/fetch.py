@@ -1,7 +1,7 @@
 """Fetch what training reads from outside: easy-VQA's training half and two sets of pictograms.
 
 Downloads go through pip and npm, at pinned versions, and are checked against their SHA-256. Knows no question and no
-model. Held-out pictograms are marked here and nowhere else.
+model. Which pictograms training may see is decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,16 +22,25 @@ import numpy as np
 from PIL import Image
 
 from savs.demo.holdout import is_held_out_pictogram
+from savs.demo.scenes import combinations
 
+Hand = Literal["google", "twitter"]
+HANDS: tuple[Hand, ...] = ("google", "twitter")
 CACHE = Path(__file__).parent / "cache"
 #: Skin tones and hair styles: parts of pictograms, not pictograms.
 SKIPPED_GROUPS = ("Component",)
+#: Code points for who is shown (from man to family), for gender and direction, and for joining.
+PERSONS = frozenset({"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "1F476", "1F46A"})
+MARKS = frozenset({"2640", "2642", "27A1"})
+JOINTS = frozenset({"200D", "FE0F"})
 
 
 @dataclass(frozen=True)
 class Source:
-    """One pinned download."""
+    """One pinned download: what it is, where it comes from, and under which licence."""
 
+    what: str
+    version: str
     file: str
     sha256: str
     command: tuple[str, ...]
@@ -39,32 +49,41 @@ class Source:
 
 SOURCES = {
     "easy-vqa": Source(
+        "easy-VQA, training half (PyPI `easy-vqa`)",
+        "1.0",
         "easy_vqa-1.0-py3-none-any.whl",
         "fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f",
         (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "easy-vqa==1.0"),
         "MIT",
     ),
     "google": Source(
+        "Noto Emoji (npm `emoji-datasource-google`)",
+        "16.0.0",
         "emoji-datasource-google-16.0.0.tgz",
         "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
         ("npm", "pack", "--silent", "emoji-datasource-google@16.0.0"),
-        "package MIT; images Noto Emoji, Apache-2.0",
+        "Apache-2.0 (package: MIT)",
     ),
     "twitter": Source(
+        "Twemoji (npm `emoji-datasource-twitter`)",
+        "16.0.0",
         "emoji-datasource-twitter-16.0.0.tgz",
         "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
         ("npm", "pack", "--silent", "emoji-datasource-twitter@16.0.0"),
-        "package MIT; images Twemoji, CC-BY 4.0",
+        "CC-BY 4.0 (package: MIT)",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Pictogram:
-    """One pictogram in one hand: RGBA bytes, its name, group and subgroup as words, and whether it is held out."""
+    """One pictogram in one hand: RGBA bytes, its code points, its name, group and subgroup as words.
+
+    `held_out` concepts are what the gates and the benchmark ask about.
+    """
 
     png: bytes
-    hand: str
+    code: str
     name: str
     group: str
     subgroup: str
@@ -107,7 +126,37 @@ def words(text: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
 
 
-def pictograms(hand: Literal["google", "twitter"]) -> list[Pictogram]:
+def kin(code: str) -> str:
+    """What is shown, whoever it is: a woman, a man and a person surfing share this, and so do all families.
+
+    Pictograms that differ in the person alone are drawn nearly alike, in some hands exactly alike.
+    """
+    parts = [part for part in code.upper().split("-") if part not in JOINTS]
+    rest = [part for part in parts if part not in PERSONS | MARKS]
+    if rest:
+        return "-".join(["person", *rest] if PERSONS & set(parts) else rest)
+    return "family" if len(parts) > 1 or parts == ["1F46A"] else parts[0]
+
+
+def training_pictograms(found: Sequence[Pictogram]) -> list[Pictogram]:
+    """Those of all hands' pictograms that training may see.
+
+    Left out are held-out concepts, their kin, what is drawn pixel for pixel like one of them, and names of shapes in
+    colours in which scenes never show them.
+    """
+    concepts = {kin(item.code) for item in found if item.held_out}
+    drawn = {item.draw().tobytes() for item in found if item.held_out}
+    combined = [{shape, colour} for shape, colour in combinations(held_out=True)]
+    return [
+        item
+        for item in found
+        if kin(item.code) not in concepts
+        and item.draw().tobytes() not in drawn
+        and not any(pair <= set(item.name.split()) for pair in combined)
+    ]
+
+
+def pictograms(hand: Hand) -> list[Pictogram]:
     """All pictograms of one hand, held-out ones marked."""
     found = []
     with tarfile.open(fetch(hand)) as archive:
@@ -121,7 +170,7 @@ def pictograms(hand: Literal["google", "twitter"]) -> list[Pictogram]:
             found.append(
                 Pictogram(
                     _member(archive, member).read(),
-                    hand,
+                    entry["unified"],
                     name,
                     words(entry["category"].replace("&", "and")),
                     words(entry["subcategory"]),

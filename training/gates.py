@@ -1,7 +1,7 @@
 """What the embedded model can do, by its own greedy answers, on things it never saw: `python training/gates.py`.
 
 Scenes are drawn fresh, by seeds that training never uses; pictograms are of held-out concepts; easy-VQA's questions are
-of its test half. Writes the table of the model card, between its two marks.
+of its test half. Run by itself it prints the scores of a model folder; `train.py` writes them into the card.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import questions
 from asking import Question, ask
-from fetch import easy_vqa, pictograms
+from fetch import HANDS, easy_vqa, pictograms
 from other_questions import pair_questions
+from runfiles import MODEL
 from savs.demo.scenes import Scene, render, sample_scene
-from train import MODEL
 
 SEED = 909_090
-MARKS = ("<!-- gates: begin -->", "<!-- gates: end -->")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def about_pictograms(key: str) -> Callable[..., list[Asked]]:
     """The group or subgroup of pictograms whose concept training never saw."""
 
     def draw(rng: np.random.Generator, n: int) -> list[Asked]:
-        unseen = [p for hand in ("google", "twitter") for p in pictograms(hand) if p.held_out]
+        unseen = [p for hand in HANDS for p in pictograms(hand) if p.held_out]
         chosen = rng.permutation(len(unseen))[:n]
         return [Asked((unseen[i].draw(),), ask(f"pictogram_{key}", rng, getattr(unseen[i], key))) for i in chosen]
 
@@ -129,46 +128,30 @@ class Model:
         ]
         return self.processor.decode(written, skip_special_tokens=True).strip()
 
-    def _same(self, answer: str, truth: str) -> bool:
-        return answer.replace(" ", "") == truth.replace(" ", "")
-
     def score(self, asked: Sequence[Asked]) -> float:
-        """The share of questions answered word for word."""
-        return float(np.mean([self._same(self.answer(a), a.question.answer) for a in asked]))
+        """The share of questions answered word for word, whatever its spaces."""
+        pairs = [(self.answer(one), one.question.answer) for one in asked]
+        return float(np.mean([answer.replace(" ", "") == truth.replace(" ", "") for answer, truth in pairs]))
 
 
-def table(scores: dict[str, float], n: int) -> str:
-    """The card's table."""
-    lines = [f"| asked ({n} fresh questions each) | chance | needed | right |", "|---|---|---|---|"]
-    for gate in GATES:
-        needed = f"{gate.needed:.2f}" if gate.needed else ""
-        missed = " (missed)" if scores[gate.name] < gate.needed else ""
-        lines.append(f"| {gate.name} | {gate.chance} | {needed} | {scores[gate.name]:.2f}{missed} |")
-    return "\n".join(lines)
-
-
-def write_card(card: Path, text: str) -> None:
-    """Put the table between the card's marks."""
-    before, rest = card.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    card.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+def score_all(folder: Path, n: int) -> dict[str, float]:
+    """The share of right answers to `n` questions of every gate, by its name; each is printed as it is known."""
+    torch.set_num_threads(1)
+    torch.set_default_device("cpu")
+    model, scores = Model(folder), {}
+    for i, gate in enumerate(GATES):
+        scores[gate.name] = model.score(gate.draw(np.random.default_rng([SEED, i]), n))
+        print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(scores[gate.name], 3)}), flush=True)
+    return scores
 
 
 def main() -> None:
-    """Score the model and write the card's table."""
+    """Score a model folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("-n", type=int, default=400, help="questions a gate")
-    parser.add_argument("--dry", action="store_true", help="leave the card as it is")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    model = Model(arguments.model)
-    scores = {}
-    for i, gate in enumerate(GATES):
-        scores[gate.name] = model.score(gate.draw(np.random.default_rng([SEED, i]), arguments.n))
-        print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(scores[gate.name], 3)}), flush=True)
-    if not arguments.dry:
-        write_card(arguments.model / "README.md", table(scores, arguments.n))
+    given = parser.parse_args()
+    score_all(given.model, given.n)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -18,24 +17,25 @@ from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTraine
 import decoder
 import questions
 import symbols
-import tower
 from book import Book
+from images import Data
 from muon import Muon
-from runfiles import DEVICE, SEED, load_data, log
+from runfiles import DEVICE, SEED, load, load_array, load_data, log, save, use_device
 
 
 @dataclass(frozen=True)
 class Phase:
     """A stretch of learning with one schedule of the learning rate and one checkpoint, `<name>.pt`.
 
-    `lessons` says what is asked until which share of the phase; `start` is the checkpoint that the phase begins with.
+    `lessons` says what is asked until which share of the phase. `start` is the checkpoint that the phase begins with;
+    without one it begins afresh, on symbols. `grows` doubles the layers of that checkpoint.
     """
 
     name: str
     steps: int
     lessons: tuple[tuple[float, questions.Stage], ...]
     start: str | None = None
-    layers: int = decoder.LAYERS // 2
+    grows: bool = False
     matrix_rate: float = 0.015
     rate: float = 1.5e-3
     rows: int = 12
@@ -47,21 +47,11 @@ class Phase:
 
 
 def begin(run: Path, phase: Phase, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """The model with which a phase begins; it grows where its beginning has fewer layers."""
-    model = decoder.build_model(tokenizer, layers=phase.layers)
-    if phase.start is None:
-        return model
-    saved = torch.load(run / phase.start)
-    weights = saved.get("model", saved)
-    layers = 1 + max(
-        int(name.split(".layers.")[1].split(".")[0]) for name in weights if "language_model.layers" in name
-    )
-    if layers == phase.layers:
-        model.load_state_dict(weights)
-        return model
-    short = decoder.build_model(tokenizer, layers=layers)
-    short.load_state_dict(weights)
-    return decoder.grow(short, tokenizer)
+    """The model with which a phase begins."""
+    model = decoder.build_model(tokenizer, layers=decoder.SHORT)
+    if phase.start is not None:
+        model.load_state_dict(load(run / phase.start)["model"])
+    return decoder.grow(model, tokenizer) if phase.grows else model
 
 
 def optimizers(
@@ -111,14 +101,14 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
 def eyes(
     run: Path,
     phase: Phase,
-    data: tower.Data,
+    data: Data,
     model: LlavaForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     symbol_writer: decoder.Symbols,
 ) -> Callable[[np.ndarray], torch.Tensor]:
     """What shows the images of given numbers to the decoder: the projector, or symbols of what lies there."""
-    if phase.name != "symbols":
-        features = np.load(run / "features.npy", mmap_mode="r")
+    if phase.start is not None:
+        features = load_array(run / "features.npy")
         projector = model.model.multi_modal_projector
         return lambda numbers: projector(torch.as_tensor(features[numbers].astype(np.float32)))
     words, offsets = symbols.symbol_words(data, tokenizer), data.offsets.transpose(0, 2, 1)
@@ -130,34 +120,36 @@ def eyes(
     )
 
 
-def train_decoder(rank: int, workers: int, run: Path, phase: Phase) -> None:
-    """Train through a phase, on from its own checkpoint where there is one; every 500 steps are saved."""
-    torch.set_num_threads(1 if DEVICE == "cpu" else 8)
-    torch.set_default_device(DEVICE)
-    torch.set_flush_denormal(True)
+def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -> None:
+    """Train through a phase, on from its own checkpoint where there is one; every 200 steps are saved.
+
+    Each of the `workers` processes calls this with its `rank`; they meet at `port`.
+    """
+    use_device(threads=1 if DEVICE == "cpu" else 8)
     torch.manual_seed(SEED)
     if workers > 1:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
-        dist.init_process_group("gloo", rank=rank, world_size=workers)
-    data, tokenizer = load_data(run, images=False), AutoTokenizer.from_pretrained(run / "tokenizer")
-    model, symbol_writer = begin(run, phase, tokenizer), decoder.Symbols()
+        meeting = f"tcp://127.0.0.1:{port}"
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    data, tokenizer = load_data(run), AutoTokenizer.from_pretrained(run / "tokenizer")
+    model, symbol_writer, own = begin(run, phase, tokenizer), decoder.Symbols(), run / f"{phase.name}.pt"
     look = eyes(run, phase, data, model, tokenizer, symbol_writer)
-    sight = symbol_writer if phase.name == "symbols" else model.model.multi_modal_projector
+    sight = symbol_writer if phase.start is None else model.model.multi_modal_projector
     trained = [*sight.parameters(), *model.model.language_model.parameters()]
     movers = optimizers(phase, model.model.language_model, list(sight.parameters()))
     parts = {"model": model, "symbols": symbol_writer} | {name: mover for name, (mover, _) in movers.items()}
-    state, own = {"seconds": 0.0, "step": 0}, run / f"{phase.name}.pt"
+    step, seconds, running = 0, 0.0, None
     if own.exists():
-        saved = torch.load(own)
-        state = saved["state"]
+        saved = load(own)
+        step, seconds = saved["step"], saved["seconds"]
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-    book = Book(data, np.random.default_rng([SEED, rank, state["step"], len(phase.name)]))
-    tally, start, running = Tally(), time.time() - state["seconds"], None
-    while (progress := state["step"] / phase.steps) < 1:
+    torch.manual_seed(SEED + step)
+    book = Book(data, np.random.default_rng([SEED, rank, step, *phase.name.encode()]))
+    tally, start = Tally(), time.time() - seconds
+    while (progress := step / phase.steps) < 1:
         for mover, peak in movers.values():
             for group in mover.param_groups:
-                group["lr"] = peak * (min(1, (state["step"] + 1) / 100, 1.6 * (1 - progress)) + 0.01)
+                group["lr"] = peak * (min(1, (step + 1) / 100, 1.6 * (1 - progress)) + 0.01)
         drawn = [book.draw(phase.questions, stage=phase.stage(progress)) for _ in range(phase.rows // workers)]
         packs = [decoder.pack(asked, len(images), tokenizer) for images, asked in drawn]
         batch = decoder.collate(packs)
@@ -170,20 +162,13 @@ def train_decoder(rank: int, workers: int, run: Path, phase: Phase) -> None:
         nn.utils.clip_grad_norm_(trained, 1.0)
         for mover, _ in movers.values():
             mover.step()
-        state["step"] += 1
+        step += 1
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
         tally.add(batch, hits, packs, tokenizer.eos_token_id)
-        state["seconds"] = time.time() - start
-        if rank == 0 and state["step"] % 100 == 0:
-            seconds = round(state["seconds"], 1)
-            log(run, phase=phase.name, step=state["step"], seconds=seconds, loss=running, right=tally.take())
-        if rank == 0 and state["step"] % 500 == 0:
-            _checkpoint(own, parts, state)
-    if rank == 0:
-        _checkpoint(own, parts, state)
-        (run / f"{phase.name}.done").touch()
-
-
-def _checkpoint(path: Path, parts: dict[str, nn.Module | torch.optim.Optimizer], state: dict[str, float]) -> None:
-    torch.save({name: part.state_dict() for name, part in parts.items()} | {"state": state}, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+        if rank == 0 and (step % 100 == 0 or step == phase.steps):
+            seconds = time.time() - start
+            right = tally.take()
+            log(run, phase=phase.name, step=step, seconds=round(seconds, 1), loss=round(running, 4), right=right)
+            if step % 200 == 0 or step == phase.steps:
+                state = {name: part.state_dict() for name, part in parts.items()}
+                save(own, state | {"step": step, "seconds": seconds})

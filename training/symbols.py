@@ -5,6 +5,8 @@ Knows how tokens are made from words; how the decoder learns from them is not it
 
 from __future__ import annotations
 
+import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,58 +15,46 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import decoder
 import tower
-from runfiles import SEED, load_data, log
-from savs.demo.scenes import Object
+from images import CELLS, Data, cell_of, objects_of, training_scene
+from runfiles import SEED, load, load_array, load_data, log, save, use_device
 
 WORDS_A_CELL = 10
 
 
-def symbol_words(data: tower.Data, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
+def symbol_words(data: Data, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
     """Per image and cell, the token ids of the words for what lies there: `[n, 16, WORDS_A_CELL]`, 0 pads."""
-    cache: dict[str, list[int]] = {}
+    ids = cache(lambda text: tokenizer.encode(text, add_special_tokens=False))
+    words = np.zeros((len(data.records), CELLS, WORDS_A_CELL), np.int16)
 
-    def ids(text: str) -> list[int]:
-        if text not in cache:
-            cache[text] = tokenizer.encode(text, add_special_tokens=False)
-        return cache[text]
+    def write(image: int, cells: int | slice, row: list[int]) -> None:
+        words[image, cells] = 0
+        words[image, cells, : len(row)] = row[:WORDS_A_CELL]
 
-    words = np.zeros((len(data.records), tower.CELLS, WORDS_A_CELL), np.int16)
-    nothing = ids("nothing")
     for i, record in enumerate(data.records):
         if record["kind"] == "pictogram":
-            row = ids(f"{record['group'].replace(' and ', ' ')} {record['subgroup']}")[:6] + ids(record["name"])
-            words[i, :, : min(len(row), WORDS_A_CELL)] = row[:WORDS_A_CELL]
+            kind = ids(f"{record['group'].replace(' and ', ' ')} {record['subgroup']}")
+            write(i, slice(None), [*kind[:6], *ids(record["name"])])
             continue
-        if record["kind"] == "scene":
-            scene = tower.training_scene(record["index"])
-            objects, ground = scene.objects, ids(scene.background)
-        else:
-            objects, ground = (Object(**record["object"]),), ids("white")
-        for cell in range(tower.CELLS):
-            row = [*ground, *nothing]
-            words[i, cell, : len(row)] = row
-        for item in objects:
-            column, line = (min(3, max(0, int(v * tower.GRID))) for v in (item.x, item.y))
-            row = [*ground, *ids(f"{item.shape} {item.colour} {item.size} {item.texture}")]
-            words[i, line * tower.GRID + column] = 0
-            words[i, line * tower.GRID + column, : len(row)] = row
+        ground = ids(training_scene(record["index"]).background if record["kind"] == "scene" else "white")
+        write(i, slice(None), [*ground, *ids("nothing")])
+        for item in objects_of(record):
+            write(i, cell_of(item), [*ground, *ids(f"{item.shape} {item.colour} {item.size} {item.texture}")])
     return words
 
 
-def fit_projector(run: Path, *, steps: int = 3000) -> None:
+def fit_projector(run: Path, *, steps: int) -> None:
     """Fit the projector so that it writes the symbols, and beside them a little of everything else the tower sees."""
+    use_device()
     torch.manual_seed(SEED)
-    data, features = load_data(run, images=False), np.load(run / "features.npy", mmap_mode="r")
+    data, features = load_data(run), load_array(run / "features.npy")
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
-    model, symbols = decoder.build_model(tokenizer, layers=decoder.LAYERS // 2), decoder.Symbols()
-    saved = torch.load(run / "symbols.pt")
-    model.load_state_dict(saved["model"], strict=False)
+    model, symbols, start = decoder.build_model(tokenizer, layers=decoder.SHORT), decoder.Symbols(), time.time()
+    saved = load(run / "symbols.pt")
+    model.load_state_dict(saved["model"])
     symbols.load_state_dict(saved["symbols"])
-    eye = {f"model.vision_tower.{k}": v for k, v in torch.load(run / "tower.pt")["tower"].items()}
-    model.load_state_dict(eye, strict=False)
+    model.model.vision_tower.load_state_dict(load(run / "tower.pt")["tower"])
     words, offsets = symbol_words(data, tokenizer), data.offsets.transpose(0, 2, 1)
-    asked_about = np.load(run / "asked_about.npy")
-    sample = torch.as_tensor(features[asked_about[::30]].astype(np.float32)).flatten(0, 1)
+    sample = torch.as_tensor(features[::30].astype(np.float32)).flatten(0, 1)
     mean, scale = sample.mean(0), sample.std(0) + 1e-3
     spread = torch.randn(tower.WIDTH, decoder.HIDDEN) / tower.WIDTH**0.5
     embedding = model.get_input_embeddings().weight.detach()
@@ -78,7 +68,7 @@ def fit_projector(run: Path, *, steps: int = 3000) -> None:
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * (1 - step / steps) + 1e-5
-        numbers = rng.choice(asked_about, 64)
+        numbers = rng.integers(len(features), size=64)
         seen = torch.as_tensor(features[numbers].astype(np.float32))
         with torch.no_grad():
             target = symbols(
@@ -93,6 +83,7 @@ def fit_projector(run: Path, *, steps: int = 3000) -> None:
         loss.backward()
         optimizer.step()
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if (step + 1) % 500 == 0:
-            log(run, phase="project", step=step + 1, loss=running)
-    torch.save(model.state_dict(), run / "projected.pt")
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            seconds = round(time.time() - start, 1)
+            log(run, phase="projector", step=step + 1, seconds=seconds, loss=round(running, 4))
+    save(run / "projected.pt", {"model": model.state_dict()})

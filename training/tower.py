@@ -6,149 +6,26 @@ and, on pictograms, what the whole image shows (group, subgroup, name). Knows no
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass, replace
-from multiprocessing import Pool
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModel, LevitConfig, LevitModel
 
-from fetch import EasyImage, Pictogram, augment, easy_vqa, pictograms
-from savs.demo.holdout import is_held_out_combination
-from savs.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES, Object, Scene, render, sample_scene
+from fetch import pictograms
+from images import ATTRIBUTES, CELLS, GRID, IGNORE, SEED, SIDE, cell_labels
+from runfiles import load, load_array, load_data, log, save, use_device
+from savs.demo.scenes import render, sample_scene
 
-SIDE, GRID, WIDTH, HEADS = 64, 4, 256, 8
-CELLS = GRID * GRID
-SEED = 20_260_101
+WIDTH, HEADS = 256, 8
 MEAN, STD = 0.5, 0.25
-#: What a token may hold; index 0 of each is "no object here".
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "shape": ("nothing", *SHAPES, "rectangle"),
-    "colour": ("nothing", *COLOURS, "gray"),
-    "size": ("nothing", *SIZES),
-    "texture": ("nothing", *TEXTURES),
-}
-IGNORE = -100
-
-
-def training_scene(index: int) -> Scene:
-    """Scene number `index` of the training set; many repeat a shape or a colour, for counting."""
-    rng = np.random.default_rng([SEED, index])
-    scene = sample_scene(rng, n_objects=int(rng.choice((1, 2, 3, 4), p=(0.16, 0.36, 0.32, 0.16))))
-    if len(scene.objects) > 1 and rng.random() < 0.4:
-        first, second = scene.objects[:2]
-        echo = replace(second, shape=first.shape) if rng.random() < 0.65 else replace(second, colour=first.colour)
-        if not is_held_out_combination(echo.shape, echo.colour) and echo.name not in {o.name for o in scene.objects}:
-            scene = replace(scene, objects=(first, echo, *scene.objects[2:]))
-    return scene
-
-
-def easy_object(item: EasyImage) -> Object | None:
-    """What an easy-VQA training image shows, from its own questions and pixels; None where they do not say it all."""
-    facts = {}
-    for question, answer in item.questions:
-        if answer in ("circle", "rectangle", "triangle"):
-            facts["shape"] = answer
-        elif answer in ATTRIBUTES["colour"]:
-            facts["colour"] = answer
-        elif answer == "yes" and " no " not in question and " not " not in question:
-            for word in question.rstrip("?").split():
-                if word in ATTRIBUTES["shape"]:
-                    facts["shape"] = word
-                elif word in ATTRIBUTES["colour"]:
-                    facts["colour"] = word
-    if len(facts) < 2:
-        return None
-    pixels = np.asarray(item.image, np.int32)
-    rows, columns = np.nonzero(np.abs(pixels - pixels[0, 0]).sum(-1) > 90)
-    if not len(rows):
-        return None
-    extent = max(np.ptp(rows), np.ptp(columns)) / SIDE
-    return Object(
-        facts["shape"],
-        facts["colour"],
-        "large" if extent > 0.33 else "small",
-        "plain",
-        float(columns.mean() / SIDE),
-        float(rows.mean() / SIDE),
-    )
-
-
-def cell_labels(objects: tuple[Object, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Classes `[4, 16]` (shape, colour, size, texture) and offsets `[2, 16]` of the object centred in each cell."""
-    labels, offsets = np.zeros((4, CELLS), np.int64), np.full((2, CELLS), np.nan, np.float32)
-    for item in objects:
-        column, row = (min(GRID - 1, max(0, int(v * GRID))) for v in (item.x, item.y))
-        cell = row * GRID + column
-        for k, name in enumerate(ATTRIBUTES):
-            labels[k, cell] = ATTRIBUTES[name].index(getattr(item, name))
-        offsets[:, cell] = item.x * GRID - column - 0.5, item.y * GRID - row - 0.5
-    return labels, offsets
-
-
-@dataclass(frozen=True)
-class Data:
-    """All training images: uint8 `[n, 64, 64, 3]`, what they show, and their labels."""
-
-    images: np.ndarray
-    records: list[dict]
-    cells: np.ndarray  # [n, 4, 16]
-    offsets: np.ndarray  # [n, 2, 16]
-    whole: np.ndarray  # [n, 3]: group, subgroup, name; IGNORE where not a pictogram
-    vocabularies: dict[str, list[str]]
-
-
-def _draw_scene(index: int) -> np.ndarray:
-    rng = np.random.default_rng([SEED + 1, index])
-    pixels = np.asarray(render(training_scene(index), SIDE), np.float32)
-    pixels = pixels * rng.normal(1, 0.03, 3) + rng.normal(0, float(rng.uniform(0, 5)), pixels.shape)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
-
-
-def _draw_pictogram(job: tuple[Pictogram, int]) -> np.ndarray:
-    item, index = job
-    rng = np.random.default_rng([SEED + 2, index])
-    plain = rng.random() < 0.5
-    colour = (250, 250, 250) if plain else tuple(BACKGROUNDS.values())[int(rng.integers(len(BACKGROUNDS)))]
-    return augment(item.draw(colour, SIDE), rng, strong=True)
-
-
-def _draw_easy(job: tuple[Image.Image, int]) -> np.ndarray:
-    return augment(job[0], np.random.default_rng([SEED + 3, job[1]]), strong=False)
-
-
-def load_data(n_scenes: int, copies: int) -> Data:
-    """Draw or read every training image: scenes, `copies` of each pictogram in two hands, easy-VQA's training half."""
-    seen = [p for hand in ("google", "twitter") for p in pictograms(hand) if not p.held_out]
-    easy = [(item, known) for item in easy_vqa("train") if (known := easy_object(item))]
-    jobs = [(p, i) for i, p in enumerate(seen * copies)]
-    with Pool(2) as pool:
-        images = [
-            *pool.imap(_draw_scene, range(n_scenes), chunksize=256),
-            *pool.imap(_draw_pictogram, jobs, chunksize=256),
-            *pool.imap(_draw_easy, [(item.image, i) for i, (item, _) in enumerate(easy)], chunksize=256),
-        ]
-    vocabularies = {key: sorted({getattr(p, key) for p in seen}) for key in ("group", "subgroup", "name")}
-    index = {key: {word: i for i, word in enumerate(names)} for key, names in vocabularies.items()}
-    records: list[dict] = [{"kind": "scene", "index": i} for i in range(n_scenes)]
-    records += [{"kind": "pictogram", "name": p.name, "group": p.group, "subgroup": p.subgroup} for p, _ in jobs]
-    records += [{"kind": "easy", "object": known.__dict__, "questions": item.questions} for item, known in easy]
-    cells, offsets, whole = [], [], []
-    for record in records:
-        kind = record["kind"]
-        objects = training_scene(record["index"]).objects if kind == "scene" else ()
-        objects = (Object(**record["object"]),) if kind == "easy" else objects
-        labels, offset = cell_labels(objects)
-        cells.append(np.full_like(labels, IGNORE) if kind == "pictogram" else labels)
-        offsets.append(offset)
-        whole.append([index[k][record[k]] for k in index] if kind == "pictogram" else [IGNORE] * 3)
-    return Data(np.stack(images), records, np.stack(cells), np.stack(offsets), np.array(whole), vocabularies)
+#: Images of each kind in a batch.
+SHARES = {"scene": 48, "pictogram": 36, "easy": 12}
+PEAK_RATE = 1.5e-3
 
 
 def tower_config() -> LevitConfig:
@@ -238,75 +115,87 @@ def pixels_to_input(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     return ((values - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def train_tower(
-    data: Data, folder: Path, *, seconds: float, peak: float = 1.5e-3, batch: int = 96, seed: int = 0
-) -> None:
-    """Train for `seconds` of wall clock and write `tower.pt` (tower and heads); goes on from one that is there."""
+def see(tower: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """The tower's tokens `[n, 16, width]` of images as `pixels_to_input` gives them."""
+    return tower(pixels, output_hidden_states=True).hidden_states[-1]
+
+
+def train_tower(run: Path, *, steps: int, seed: int = 0) -> None:
+    """Train for so many steps and write `tower.pt`, on from the one that is there; every 200 steps are saved."""
+    use_device()
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    data, images, own = load_data(run), load_array(run / "images.npy"), run / "tower.pt"
     tower, heads = build_tower(), TowerHeads(data.vocabularies)
-    if (folder / "tower.pt").exists():
-        saved = torch.load(folder / "tower.pt")
-        tower.load_state_dict(saved["tower"])
-        heads.load_state_dict(saved["heads"])
     parameters = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.02, betas=(0.9, 0.98))
-    kinds = np.array([record["kind"] for record in data.records])
-    pools = {kind: np.nonzero(kinds == kind)[0] for kind in ("scene", "pictogram", "easy")}
-    shares = {"scene": batch // 2, "pictogram": batch * 3 // 8, "easy": batch - batch // 2 - batch * 3 // 8}
-    start, step, running = time.time(), 0, 0.0
-    with (folder / "log.jsonl").open("a") as log:
-        while (progress := (time.time() - start) / seconds) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = peak * min(1, step / 100) * (1 - progress) + 1e-5
-            chosen = np.concatenate([rng.choice(pools[kind], count) for kind, count in shares.items()])
-            pixels = pixels_to_input(data.images[chosen])
-            pixels = pixels * torch.empty(batch, 3, 1, 1).uniform_(0.88, 1.12) + 0.15 * torch.randn(batch, 3, 1, 1)
-            tokens = tower(pixels, output_hidden_states=True).hidden_states[-1]
-            loss = heads.loss(
-                tokens,
-                torch.as_tensor(data.cells[chosen]),
-                torch.as_tensor(data.offsets[chosen]),
-                torch.as_tensor(data.whole[chosen]),
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 2.0)
-            optimizer.step()
-            step += 1
-            running = loss.item() if step == 1 else 0.98 * running + 0.02 * loss.item()
-            if step % 100 == 0:
-                entry = {"phase": "tower", "step": step, "seconds": round(time.time() - start, 1), "loss": running}
-                if step % 500 == 0:
-                    entry |= score_tower(tower, heads, data.vocabularies)
-                    tower.train()
-                    torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, folder / "tower.pt")
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
-        torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, folder / "tower.pt")
-        final = {"phase": "tower", "step": step, "loss": running, **score_tower(tower, heads, data.vocabularies)}
-        log.write(json.dumps(final) + "\n")
+    optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
+    parts = {"tower": tower, "heads": heads, "optimizer": optimizer}
+    step, seconds, running = 0, 0.0, None
+    if own.exists():
+        saved = load(own)
+        step, seconds = saved["step"], saved["seconds"]
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+    torch.manual_seed(seed + step)
+    rng, start = np.random.default_rng([seed, step]), time.time() - seconds
+    pools, check = {kind: data.numbers(kind) for kind in SHARES}, draw_check(data.vocabularies["group"])
+    while step < steps:
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK_RATE * min(1, step / 100) * (1 - step / steps) + 1e-5
+        chosen = np.concatenate([rng.choice(pools[kind], count) for kind, count in SHARES.items()])
+        pixels = pixels_to_input(images[chosen])
+        contrast, light = torch.empty(2, len(pixels), 3, 1, 1)
+        pixels = pixels * contrast.uniform_(0.88, 1.12) + light.normal_(0, 0.15)
+        labels = (torch.as_tensor(labels[chosen]) for labels in (data.cells, data.offsets, data.whole))
+        loss = heads.loss(see(tower, pixels), *labels)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 2.0)
+        optimizer.step()
+        step += 1
+        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
+        if step % 200 == 0 or step == steps:
+            seconds = time.time() - start
+            scores = score_tower(tower, heads, check)
+            log(run, phase="tower", step=step, seconds=round(seconds, 1), loss=round(running, 4), **scores)
+            state = {name: part.state_dict() for name, part in parts.items()}
+            save(own, state | {"step": step, "seconds": seconds})
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the tower is scored on while it learns: fresh scenes, and pictograms of held-out concepts."""
+
+    scenes: np.ndarray
+    cells: torch.Tensor  # [n, 4, 16]
+    pictograms: np.ndarray
+    groups: torch.Tensor
+
+
+def draw_check(groups: list[str]) -> Check:
+    """Draw it; `groups` are the words that group numbers stand for."""
+    rng = np.random.default_rng(SEED + 9)
+    scenes = [sample_scene(rng) for _ in range(300)]
+    unseen = [p for p in pictograms("google") if p.held_out][::2]
+    return Check(
+        np.stack([np.asarray(render(scene, SIDE)) for scene in scenes]),
+        torch.as_tensor(np.stack([cell_labels(scene.objects)[0] for scene in scenes])),
+        np.stack([np.asarray(p.draw()) for p in unseen]),
+        torch.tensor([groups.index(p.group) for p in unseen]),
+    )
 
 
 @torch.no_grad()
-def score_tower(tower: nn.Module, heads: TowerHeads, vocabularies: dict[str, list[str]]) -> dict[str, float]:
-    """Accuracy per attribute on fresh scenes, and of the group on held-out pictogram concepts."""
+def score_tower(tower: nn.Module, heads: TowerHeads, check: Check) -> dict[str, float]:
+    """Accuracy per attribute of the objects in scenes, of every token's place, and of the group of pictograms."""
     tower.eval()
-    rng = np.random.default_rng(SEED + 9)
-    scenes = [sample_scene(rng) for _ in range(300)]
-    images = np.stack([np.asarray(render(s, SIDE)) for s in scenes])
-    tokens = tower(pixels_to_input(images), output_hidden_states=True).hidden_states[-1]
-    labels = torch.as_tensor(np.stack([cell_labels(s.objects)[0] for s in scenes]))
+    tokens = see(tower, pixels_to_input(check.scenes))
+    there = check.cells[:, 0] > 0
     scores = {}
     for k, (name, head) in enumerate(heads.cells.items()):
-        guess, truth = head(tokens).argmax(-1), labels[:, k]
-        scores[f"tower_{name}"] = float((guess == truth)[truth > 0].float().mean())
-        scores[f"tower_{name}_none"] = float((guess == truth)[truth == 0].float().mean())
-    scores["tower_place"] = float((heads.place(tokens).unflatten(-1, (2, GRID)).argmax(-1) == places()).float().mean())
-    unseen = [p for p in pictograms("google") if p.held_out][::2]
-    images = np.stack([np.asarray(p.draw()) for p in unseen])
-    tokens = tower(pixels_to_input(images), output_hidden_states=True).hidden_states[-1]
-    guess = heads.whole["group"](tokens).mean(1).argmax(-1)
-    truth = torch.tensor([vocabularies["group"].index(p.group) for p in unseen])
-    scores["tower_group_unseen"] = float((guess == truth).float().mean())
-    return scores
+        scores[f"tower_{name}"] = (head(tokens).argmax(-1) == check.cells[:, k])[there].float().mean()
+    scores["tower_nothing"] = (heads.cells["shape"](tokens).argmax(-1) == 0)[~there].float().mean()
+    scores["tower_place"] = (heads.place(tokens).unflatten(-1, (2, GRID)).argmax(-1) == places()).float().mean()
+    group = heads.whole["group"](see(tower, pixels_to_input(check.pictograms))).mean(1).argmax(-1)
+    scores["tower_group_unseen"] = (group == check.groups).float().mean()
+    tower.train()
+    return {name: round(score.item(), 3) for name, score in scores.items()}

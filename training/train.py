@@ -2,128 +2,209 @@
 
 The vision tower learns to see, and beside it the decoder learns to read, on tokens that a perfect eye would give it.
 The tower's tokens for every image are cached, and the projector is fitted to write what the decoder can read. Then both
-learn together, on what the tower really sees, and the model is written to the package.
+learn together, on what the tower really sees, and the model is written to the package and asked what it can do.
 """
 
 from __future__ import annotations
 
 import argparse
-import pickle
-from dataclasses import replace
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.multiprocessing as mp
-from transformers import AutoTokenizer, LlavaForConditionalGeneration
+from transformers import AutoTokenizer
 
+import card
 import decoder
+import gates
 import tower
 from book import Book
 from curve import draw_curve
+from images import draw_data
 from learn import Phase, train_decoder
-from runfiles import DEVICE, SEED, load_data
+from runfiles import (
+    DEVICE,
+    HERE,
+    MODEL,
+    SEED,
+    load,
+    load_array,
+    load_data,
+    log,
+    read_log,
+    save_array,
+    save_data,
+    use_device,
+    written,
+)
 from symbols import fit_projector
 
-HERE = Path(__file__).parent
-MODEL = HERE.parent / "src" / "savs" / "demo" / "model"
-SCENES, PICTOGRAM_COPIES, TOWER_MINUTES = 44_000, 9, 22
-SYMBOLS = Phase("symbols", steps=800, lessons=((1.0, "all"),))
-PHASES = (
-    Phase("short", steps=10_000, lessons=((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start="projected.pt"),
-    Phase(
-        "images",
-        steps=2_500,
-        lessons=((1.0, "all"),),
-        start="short.pt",
-        layers=decoder.LAYERS,
-        matrix_rate=0.007,
-        rate=7e-4,
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything a run takes; of pictograms and easy-VQA's images, every so-many-th."""
+
+    scenes: int
+    pictogram_copies: int
+    every: int
+    corpus_images: int
+    tower_steps: int
+    projector_steps: int
+    phases: tuple[Phase, ...]
+    gate_questions: int
+
+
+RECIPE = Recipe(
+    scenes=44_000,
+    pictogram_copies=9,
+    every=1,
+    corpus_images=8_000,
+    tower_steps=3_600,
+    projector_steps=3_000,
+    phases=(
+        Phase("symbols", steps=800, lessons=((1.0, "all"),)),
+        Phase("short", 10_000, ((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start="projected.pt"),
+        Phase("images", 2_500, ((1.0, "all"),), start="short.pt", grows=True, matrix_rate=0.007, rate=7e-4),
     ),
+    gate_questions=400,
+)
+#: Every step of a run, in a minute: whether it works, not what it gives.
+REHEARSAL = Recipe(
+    scenes=400,
+    pictogram_copies=1,
+    every=20,
+    corpus_images=400,
+    tower_steps=4,
+    projector_steps=20,
+    phases=tuple(replace(phase, steps=10, rows=4, questions=4) for phase in RECIPE.phases),
+    gate_questions=1,
 )
 
 
-def prepare_data(run: Path) -> None:
-    """Draw every image, once, and train the tokenizer on the questions."""
-    if not (run / "data.pkl").exists():
-        data = tower.load_data(SCENES, PICTOGRAM_COPIES)
-        (run / "data.pkl").write_bytes(pickle.dumps(data, protocol=5))
-    if not (run / "labels.pkl").exists():
-        (run / "labels.pkl").write_bytes(pickle.dumps(replace(load_data(run), images=np.empty(0)), protocol=5))
-    if not (run / "tokenizer").exists():
-        rng = np.random.default_rng(SEED)
-        data = load_data(run)
-        book = Book(data, rng)
-        chosen = [*range(4000), *rng.choice(len(data.records), 4000)]
-        asked = [q for i in chosen for q in book.single(int(i), 5)]
-        corpus = [text for q in asked for text in (q.text, q.answer)]
-        decoder.build_tokenizer(corpus).save_pretrained(run / "tokenizer")
+def draw_images(run: Path, recipe: Recipe) -> None:
+    """Draw every image, once."""
+    start = time.time()
+    save_data(run, *draw_data(recipe.scenes, recipe.pictogram_copies, recipe.every))
+    log(run, phase="data", seconds=round(time.time() - start, 1))
 
 
-def run_tower(run: Path) -> None:
-    """Train the tower in a process of its own."""
-    torch.set_num_threads(1)
-    tower.train_tower(load_data(run), run, seconds=TOWER_MINUTES * 60)
-    (run / "tower.done").touch()
+def train_tokenizer(run: Path, recipe: Recipe) -> None:
+    """Train the tokenizer on questions about the images."""
+    rng, data = np.random.default_rng(SEED), load_data(run)
+    book = Book(data, rng)
+    asked = [q for i in rng.choice(len(data.records), recipe.corpus_images) for q in book.single(int(i), 5)]
+    corpus = [text for q in asked for text in (q.text, q.answer)]
+    with written(run / "tokenizer") as partial:
+        decoder.build_tokenizer(corpus).save_pretrained(partial)
+
+
+def train_beside(rank: int, run: Path, recipe: Recipe) -> None:
+    """Train the tower in one process and, in another, the decoder on symbols."""
+    if rank == 0:
+        tower.train_tower(run, steps=recipe.tower_steps)
+    else:
+        train_decoder(0, 1, 0, run, recipe.phases[0])
 
 
 @torch.no_grad()
 def cache_features(run: Path) -> None:
-    """The tower's tokens of every image that is asked about, `[n, 16, width]` in half precision, computed once."""
-    data = load_data(run)
+    """The tower's tokens of every image, `[n, 16, width]` in half precision, computed once."""
+    use_device(threads=os.cpu_count() or 1)
+    start, images = time.time(), load_array(run / "images.npy")
     eye = tower.build_tower()
-    eye.load_state_dict(torch.load(run / "tower.pt")["tower"])
+    eye.load_state_dict(load(run / "tower.pt")["tower"])
     eye.eval()
-    asked_about = np.sort(np.concatenate(list(Book(data, np.random.default_rng(SEED)).pools.values())))
-    features = np.zeros((len(data.images), tower.CELLS, tower.WIDTH), np.float16)
-    for numbers in np.array_split(asked_about, len(asked_about) // 256):
-        tokens = eye(tower.pixels_to_input(data.images[numbers]), output_hidden_states=True).hidden_states[-1]
-        features[numbers] = tokens.numpy().astype(np.float16)
-    np.save(run / "asked_about.npy", asked_about)
-    np.save(run / "features.npy", features)
+    features = np.empty((len(images), tower.CELLS, tower.WIDTH), np.float16)
+    for first in range(0, len(images), 256):
+        tokens = tower.see(eye, tower.pixels_to_input(np.array(images[first : first + 256])))
+        features[first : first + 256] = tokens.cpu().numpy()
+    save_array(run / "features.npy", features)
+    log(run, phase="features", seconds=round(time.time() - start, 1))
 
 
-def export(run: Path, checkpoint: str, folder: Path) -> LlavaForConditionalGeneration:
-    """Write the package's model folder from a checkpoint."""
+def train_phase(run: Path, phase: Phase, workers: int) -> None:
+    """Train a phase in so many processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(train_decoder, args=(workers, port, run, phase), nprocs=workers)
+
+
+def export(run: Path, recipe: Recipe, folder: Path) -> None:
+    """Write the model folder, with its curve, and a card that says how it was made and what it can do."""
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
     model = decoder.build_model(tokenizer)
-    saved = torch.load(run / checkpoint)
-    model.load_state_dict(saved.get("model", saved))
+    model.load_state_dict(load(run / f"{recipe.phases[-1].name}.pt")["model"])
     decoder.save(model, decoder.build_processor(tokenizer), folder)
-    return model
+    draw_curve(read_log(run), folder / "training-curve.png")
+    if not (folder / "README.md").exists():
+        shutil.copy(MODEL / "README.md", folder / "README.md")
+    device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
+    training = card.training_table(read_log(run), recipe.phases, device)
+    scores = gates.score_all(folder, recipe.gate_questions)
+    card.fill(
+        folder,
+        data=card.data_table(),
+        training=training,
+        gates=card.gates_table(scores, recipe.gate_questions),
+    )
 
 
-def main() -> None:
-    """Run whatever steps of a run are not done yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=HERE / "runs" / "main", help="where checkpoints and the log go")
-    parser.add_argument("--out", type=Path, default=MODEL, help="where the finished model goes")
-    parser.add_argument("--workers", type=int, default=1 if DEVICE == "cuda" else 2, help="processes that train")
-    arguments = parser.parse_args()
-    run, workers = arguments.run, arguments.workers
+def is_done(run: Path, name: str, steps: int) -> bool:
+    """Whether a checkpoint holds so many steps."""
+    path = run / f"{name}.pt"
+    return path.exists() and torch.load(path, map_location="cpu")["step"] >= steps
+
+
+def train(run: Path, recipe: Recipe, folder: Path, workers: int) -> None:
+    """Do whatever steps of a run are not done yet.
+
+    Raises:
+        SystemExit: the run was begun with another recipe.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    prepare_data(run)
-    context = mp.get_context("spawn")
-    beside = []
-    if not (run / "tower.done").exists():
-        beside.append(context.Process(target=run_tower, args=(run,)))
-    if not (run / "symbols.done").exists():
-        beside.append(context.Process(target=train_decoder, args=(0, 1, run, SYMBOLS)))
-    for process in beside:
-        process.start()
-    for process in beside:
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"a training process failed: see its traceback above; run again to resume ({run})")
+    kept, wanted = run / "recipe.json", json.dumps(asdict(recipe), indent=1)
+    if kept.exists() and kept.read_text() != wanted:
+        raise SystemExit(f"{run} was begun with another recipe than train.py holds now: give --run another folder")
+    kept.write_text(wanted)
+    if not (run / "images.npy").exists():
+        draw_images(run, recipe)
+    if not (run / "tokenizer").exists():
+        train_tokenizer(run, recipe)
+    symbols, *phases = recipe.phases
+    if not (is_done(run, "tower", recipe.tower_steps) and is_done(run, symbols.name, symbols.steps)):
+        mp.spawn(train_beside, args=(run, recipe), nprocs=2)
     if not (run / "features.npy").exists():
         cache_features(run)
     if not (run / "projected.pt").exists():
-        fit_projector(run)
-    for phase in PHASES:
-        if not (run / f"{phase.name}.done").exists():
-            mp.spawn(train_decoder, args=(workers, run, phase), nprocs=workers)
-    export(run, f"{PHASES[-1].name}.pt", arguments.out)
-    draw_curve(run / "log.jsonl", arguments.out / "training-curve.png")
+        fit_projector(run, steps=recipe.projector_steps)
+    for phase in phases:
+        if not is_done(run, phase.name, phase.steps):
+            train_phase(run, phase, workers)
+    export(run, recipe, folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, help="where checkpoints and the log go")
+    parser.add_argument("--out", type=Path, help="where the finished model goes; by default into the package")
+    parser.add_argument("--workers", type=int, default=1 if DEVICE == "cuda" else 2, help="processes that train")
+    parser.add_argument("--rehearse", action="store_true", help="a few steps of each kind, beside the package")
+    given = parser.parse_args(arguments)
+    if given.rehearse:
+        run = given.run or HERE / "runs" / "rehearsal"
+        train(run, REHEARSAL, given.out or run / "model", given.workers)
+    else:
+        train(given.run or HERE / "runs" / "main", RECIPE, given.out or MODEL, given.workers)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""A run goes through all of its steps, is killed and goes on, and writes a model folder with a filled card."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TRAINING = Path(__file__).parents[2] / "training"
+sys.path.insert(0, str(TRAINING))
+
+import card  # noqa: E402
+import runfiles  # noqa: E402
+
+MODEL = TRAINING.parent / "src" / "savs" / "demo" / "model"
+
+
+def test_nothing_half_written_takes_a_name(tmp_path):
+    with pytest.raises(KeyboardInterrupt), runfiles.written(tmp_path / "array.npy") as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert not (tmp_path / "array.npy").exists()
+    with runfiles.written(tmp_path / "array.npy") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "array.npy").read_text() == "whole"
+
+
+def test_what_a_resumed_run_logs_again_counts_once(tmp_path):
+    for step, loss in ((100, 3.0), (200, 2.0), (100, 2.9)):
+        runfiles.log(tmp_path, phase="short", step=step, loss=loss)
+    runfiles.log(tmp_path, phase="data", seconds=1)
+    assert [entry.get("loss") for entry in runfiles.read_log(tmp_path)] == [2.9, 2.0, None]
+
+
+def test_the_card_names_every_source_with_its_checksum():
+    assert card.data_table() in (MODEL / "README.md").read_text()
+
+
+def test_the_card_is_filled_between_its_marks_and_nowhere_else(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("a\n<!-- gates: begin -->\nold\n<!-- gates: end -->\nb\n")
+    card.fill(tmp_path, gates="new")
+    assert path.read_text() == "a\n<!-- gates: begin -->\nnew\n<!-- gates: end -->\nb\n"
+    with pytest.raises(ValueError, match="expected one <!-- data: begin -->"):
+        card.fill(tmp_path, data="new")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (TRAINING / "cache").exists(), reason="the downloads of training are not here")
+def test_a_rehearsal_is_killed_resumes_and_writes_a_model_that_loads(tmp_path):
+    command = [sys.executable, str(TRAINING / "train.py"), "--rehearse", "--run", str(tmp_path), "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        for line in first.stdout:
+            if '"projector"' in line:
+                first.kill()
+                break
+    assert not (tmp_path / "short.pt").exists()
+    drawn = (tmp_path / "images.npy").stat().st_mtime_ns
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "images.npy").stat().st_mtime_ns == drawn
+    phases = {entry["phase"] for entry in runfiles.read_log(tmp_path)}
+    assert phases == set(card.STEPS)
+    made, shipped = (folder / "README.md" for folder in (tmp_path / "model", MODEL))
+    assert card.data_table() in made.read_text()
+    assert "asked (1 fresh questions each)" in made.read_text()
+    assert "asked (1 fresh questions each)" not in shipped.read_text()
+    assert {path.name for path in made.parent.iterdir()} == {path.name for path in shipped.parent.iterdir()}

@@ -1,0 +1,85 @@
+"""The parts of the model card that a run writes itself: its data, how it was trained, what it can do.
+
+Each stands between two marks of the card. Knows logs and scores, no model.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from fetch import SOURCES
+from gates import GATES
+from learn import Phase
+
+
+def fill(folder: Path, **sections: str) -> None:
+    """Write each text between the marks of its section in the folder's card.
+
+    Raises:
+        ValueError: the card lacks the marks of a section.
+    """
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name, content in sections.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(
+                f"{path}: expected one {begin} and one {end}; found {text.count(begin)}, {text.count(end)}"
+            )
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+    path.write_text(text, encoding="utf-8")
+
+
+def data_table() -> str:
+    """What training fetches and draws, with versions, checksums and licences."""
+    rows = [[source.what, source.version, f"`{source.sha256}`", source.licence] for source in SOURCES.values()]
+    rows.append(["scenes of one to four objects", "drawn by `savs.demo.scenes`", "", "Apache-2.0"])
+    return _table(["data", "version", "SHA-256", "licence"], rows)
+
+
+def training_table(log: Sequence[Mapping], phases: Sequence[Phase], device: str) -> str:
+    """The steps of a run with what each saw and how long it took on `device`, from the run's log."""
+    last = {entry["phase"]: entry for entry in log}
+    asked = {phase.name: f"{phase.steps * phase.rows * phase.questions:,} questions" for phase in phases}
+    rows, minutes = [], 0.0
+    for name, what in STEPS.items():
+        took = last[name]["seconds"] / 60
+        minutes += 0 if name == BESIDE else took
+        seen = asked.get(name) or (f"{last[name]['step']:,} batches" if "step" in last[name] else "")
+        rows.append([name, what, seen, f"{took:.1f}"])
+    rows.append(["together", f"*{BESIDE}* runs beside the tower", "", f"{minutes:.0f}"])
+    where = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return _table(["step", "what it does", "seen", "minutes"], rows) + (
+        f"\n\nMeasured on {device} with Python {platform.python_version()}, {where}; checkpoints included, gates not."
+    )
+
+
+def gates_table(scores: Mapping[str, float], n: int) -> str:
+    """What the model can and cannot do, gate by gate."""
+    rows = []
+    for gate in GATES:
+        missed = " (missed)" if scores[gate.name] < gate.needed else ""
+        needed = f"{gate.needed:.2f}" if gate.needed else ""
+        rows.append([gate.name, gate.chance, needed, f"{scores[gate.name]:.2f}{missed}"])
+    return _table([f"asked ({n} fresh questions each)", "chance", "needed", "right"], rows)
+
+
+#: The steps of a run in the log's words, and the one that runs beside the tower.
+STEPS = {
+    "data": "draws all images",
+    "tower": "learns to see: dense labels of every cell",
+    "symbols": "the decoder learns to read what a perfect eye would tell it",
+    "features": "keeps the tower's tokens of all images",
+    "projector": "is fitted to write such symbols",
+    "short": "projector and half of the decoder's layers learn on the tokens",
+    "images": "all layers learn",
+}
+BESIDE = "symbols"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
