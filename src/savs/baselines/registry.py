@@ -15,13 +15,14 @@ from savs.baselines.endpoint import ZeroShotEndpoint
 from savs.baselines.heads import SAVs, SparseLayers, TransferredHeads
 from savs.baselines.image_text import ClassMeans, CrossModal, ImageText, Towers
 from savs.baselines.in_context import InContext
-from savs.baselines.lora import LoRA
+from savs.baselines.lora import LoRA, TransferredLoRA
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Unavailable
 from savs.baselines.task_vectors import Search, TaskVectors
 from savs.baselines.text_heads import TextHeads, VisionAndTextHeads
 from savs.baselines.zero_shot import Form, ZeroShot
 from savs.classify import PRESETS, SAVClassifier
+from savs.data.example import Example
 from savs.data.hints import closest
 from savs.data.tasks import GENERIC, Task
 from savs.errors import SavsError
@@ -36,6 +37,7 @@ class Resources:
         backbone: the frozen model.
         features: its head features of every example of the pool and of the test set.
         elsewhere: its head features of labelled examples of another task.
+        elsewhere_shots: labelled examples of another task themselves, for what is trained on them.
         elsewhere_task: in which words the labels of that task are answered.
         dual_encoders: CLIP and SigLIP, by the names `clip` and `siglip`.
         endpoint: asks a model behind an OpenAI-compatible endpoint.
@@ -46,6 +48,7 @@ class Resources:
     backbone: Backbone | None = None
     features: HeadFeatures | None = None
     elsewhere: HeadFeatures | None = None
+    elsewhere_shots: tuple[Example, ...] = ()
     elsewhere_task: Task = GENERIC
     dual_encoders: Mapping[str, Towers] = field(default_factory=dict)
     endpoint: ChatClient | None = None
@@ -149,6 +152,11 @@ def _transferred(name: str) -> Factory:
     return factory
 
 
+def _transferred_lora(resources: Resources, backbone: Backbone, form: Form, row: str) -> Method:
+    other = resources.elsewhere_shots, resources.elsewhere_task
+    return TransferredLoRA(backbone, *other, form, resources.tuning, row)
+
+
 def _text_heads(resources: Resources) -> Method:
     if resources.backbone is None or resources.features is None or resources.elsewhere is None:
         return Unavailable("hec-t", "it needs a model, and its head features of these examples and of another task's")
@@ -179,5 +187,6 @@ METHODS: Mapping[str, Factory] = {
     "hec-t": _text_heads,
     "hec-vt": _vision_and_text_heads,
     "transferred-heads": _transferred("transferred-heads"),
+    **_both("transferred-lora", _transferred_lora),
     "sparse-layers": _reads("sparse-layers", lambda features, row: SparseLayers(features, name=row)),
 }
