@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 import savs
-from benchmarks.speed import gpu, page, rows
+from benchmarks.speed import gpu, modelless, page, rows
 from benchmarks.speed.models import Workload, embedded, many_image_tokens, text
-from benchmarks.speed.timing import Row, Timer
+from benchmarks.speed.timing import NotTheSame, Row, Timer
 from savs.errors import SavsError
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write(given.out, "gpu", gpu.run(tiny=given.quick), _setting(typed, given))
         else:
             _write(given.out, "cpu", _on_this_machine(given), _setting(typed, given))
-    except (SavsError, rows.NotTheSame) as error:
+    except (SavsError, NotTheSame) as error:
         _log(f"error: {error}")
         return 1
     return 0
@@ -69,8 +69,8 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     seeing = many_image_tokens(tiny=quick)
     add(*rows.more_questions(seeing.spec.model, seeing, 2 if quick else 4, 224, few, QUESTION_TARGET))
     for n_classes in (10, 20) if quick else (10, 100, 1000):
-        add(*rows.scoring(n_classes, few))
-    add(*rows.storing(demo, 64 if quick else 2048, few))
+        add(*modelless.scoring(n_classes, few))
+    add(*modelless.storing(demo.backbone.spec, 64 if quick else 2048, few))
     return {
         "rows": [row.to_json() for row in found],
         "max_layer": [*rows.depths(demo, few), *rows.depths(language, few)],

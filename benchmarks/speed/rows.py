@@ -1,4 +1,4 @@
-"""Every comparison of the benchmark on this machine: what is run, and that both ways give the same.
+"""Every comparison of the benchmark that runs a model: what is run, and that both ways give the same.
 
 Knows clocks, models and the plain way; draws no table.
 """
@@ -18,28 +18,20 @@ from numpy.typing import NDArray
 
 from benchmarks.speed import plain
 from benchmarks.speed.models import Workload, on_disk, pictures, questions, temporary
-from benchmarks.speed.timing import Row, Spread, Timer, ratios
+from benchmarks.speed.timing import PLAIN, SAVS, Row, Spread, Timer, ratios, same
 from savs.backbones.batches import Levers, batches
 from savs.backbones.cost import measured
 from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.backbones.shallow import Shallow
-from savs.classify import SAVClassifier
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS
 from savs.data.example import Example
 from savs.extraction import extract, fill
-from savs.features import HeadLayout
 from savs.model import SAVModel
 from savs.store import ActivationStore
 from savs.together import predict_many
 
-PLAIN, SAVS = "plain way", "savs"
-
 #: Examples that `savs predict` asks at a time once it is under way.
 _WINDOW = 256
-
-
-class NotTheSame(AssertionError):
-    """Two ways that must agree do not: their times mean nothing."""
 
 
 def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) -> list[Row]:
@@ -53,13 +45,13 @@ def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) 
     right = np.rint(fast.head_scores * len(work.shots)).astype(int)
     differs = right != np.array(slow.right)
     differing = int(np.count_nonzero(differs))
-    _same(f"{work.name}: head scores", bool(_close_calls(work)[differs].all()))
+    same(f"{work.name}: head scores", bool(_close_calls(work)[differs].all()))
     kept = tuple(fast.layout.heads.index(head) for head in fast.selected_heads)
-    _same(f"{work.name}: kept heads", differing > 0 or kept == slow.kept)
+    same(f"{work.name}: kept heads", differing > 0 or kept == slow.kept)
     fitted = SAVModel.fit(backbone, work.pool)
     learned = as_plain(fitted, work)
     labels = [prediction.label for prediction in fitted.predict(work.test)]
-    _same(f"{work.name}: labels", labels == plain.predict(backbone, learned, work.test))
+    same(f"{work.name}: labels", labels == plain.predict(backbone, learned, work.test))
     scores = f"head scores: {len(right) - differing} of {len(right)} equal" + (
         ", in the others two cosines of an example differ by less than 1e-5" if differing else ""
     )
@@ -142,7 +134,7 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
     def row(what: str, ways: dict[str, Callable[[], NDArray[Any]]]) -> Row:
         for name, way in ways.items():
             error = float(np.abs(way() - expected).max() / np.abs(expected).max())
-            _same(f"{work.name}: {what}, {name}", error < 1e-5)
+            same(f"{work.name}: {what}, {name}", error < 1e-5)
         return timer.row("levers", work.name, what, {**ways})
 
     chosen = with_levers(off)
@@ -212,7 +204,7 @@ def more_questions(
     read(one[:1])
     with _set(backbone, share_prefixes=False):
         whole = read(four)
-    _same(f"{name}: shared beginnings", float(np.abs(read(four) - whole).max() / np.abs(whole).max()) < 1e-5)
+    same(f"{name}: shared beginnings", float(np.abs(read(four) - whole).max() / np.abs(whole).max()) < 1e-5)
     rows = []
     for share in (True, False):
         with _set(backbone, share_prefixes=share):
@@ -237,7 +229,7 @@ def together(work: Workload, timer: Timer) -> Row:
     ]
     models = [SAVModel.fit(work.backbone, part) for part in thirds]
     alone = [model.predict(work.test) for model in models]
-    _same(
+    same(
         f"{work.name}: together",
         [[p.label for p in one] for one in predict_many(models, work.test)]
         == [[p.label for p in one] for one in alone],
@@ -268,92 +260,6 @@ def depths(work: Workload, timer: Timer) -> list[dict[str, Any]]:
         }
         for layer, model in models.items()
     ]
-
-
-def scoring(n_classes: int, timer: Timer, *, n_queries: int = 100) -> list[Row]:
-    """Counting the heads that are right, and voting, on drawn features; no model."""
-    rng = np.random.default_rng(n_classes)
-    y = np.repeat(np.arange(n_classes), 5 if n_classes < 1000 else 2)
-    centres = rng.normal(size=(n_classes, 40, 64))
-    shots = (centres[y] + rng.normal(size=(len(y), 40, 64))).astype(np.float32)
-    queries = (centres[np.arange(n_queries) % n_classes, :20] + 2 * rng.normal(size=(n_queries, 20, 64))).astype(
-        np.float32
-    )
-    labels = np.array([f"{label:04}" for label in y])
-    fitted = SAVClassifier().fit(shots, labels)
-    means = torch.stack([torch.from_numpy(shots[y == c]).double().mean(dim=0) for c in range(n_classes)])
-
-    def count() -> list[int]:
-        right = [0] * shots.shape[1]
-        for z, label in zip(torch.from_numpy(shots).double(), y.tolist(), strict=True):
-            plain.score(z, label, means, right)
-        return right
-
-    compact = fitted.compact()
-    loops = plain.PlainClassifier(
-        tuple(compact.classes_), (), tuple(range(20)), torch.from_numpy(compact.class_means_).double()
-    )
-    vote = lambda: [plain.vote(loops, z) for z in torch.from_numpy(queries).double()]  # noqa: E731
-    _same(f"{n_classes} classes: head scores", np.array_equal(np.rint(fitted.head_scores_ * len(y)), count()))
-    _same(f"{n_classes} classes: labels", compact.predict(queries).tolist() == vote())
-    data = f"{n_classes} classes"
-    return [
-        timer.row(
-            "scoring",
-            data,
-            f"score 40 heads on {len(y)} shots",
-            {PLAIN: count, SAVS: lambda: SAVClassifier().fit(shots, labels)},
-            repeats=None if n_classes < 1000 else 2,
-        ),
-        timer.row(
-            "scoring",
-            data,
-            f"predict {n_queries} examples, 20 heads",
-            {PLAIN: vote, SAVS: lambda: compact.predict(queries)},
-        ),
-    ]
-
-
-def storing(work: Workload, n_rows: int, timer: Timer) -> list[Row]:
-    """Writing features and reading 20 heads of all examples: a file an example, against the store."""
-    layout = HeadLayout.grid(30, 9, 64)
-    z = np.random.default_rng(0).normal(size=(n_rows, layout.n_heads, layout.head_dim)).astype(np.float32)
-    keys = [f"{row:064x}" for row in range(n_rows)]
-    heads = layout.heads[-20:]
-    columns = [layout.heads.index(head) for head in heads]
-    with temporary() as name:
-        folder, turn = Path(name), iter(range(10**6))
-
-        def write_files() -> Path:
-            place = folder / f"files-{next(turn)}"
-            place.mkdir()
-            for row in range(n_rows):
-                np.save(place / f"{row}.npy", z[row])
-            return place
-
-        def write_store() -> Path:
-            place = folder / f"store-{next(turn)}"
-            store = ActivationStore.create(place, spec=work.backbone.spec, layout=layout)
-            for start in range(0, n_rows, _WINDOW):
-                store.append(z[start : start + _WINDOW], keys[start : start + _WINDOW])
-            return place
-
-        files, stored = write_files(), write_store()
-        read_files = lambda: np.stack([np.load(files / f"{row}.npy")[columns] for row in range(n_rows)])  # noqa: E731
-        read_store = lambda: ActivationStore.open(stored).read(keys, heads=heads).z  # noqa: E731
-        _same("store: what was written", np.array_equal(read_files(), read_store()))
-        megabytes = f"{z.nbytes / 1e6:.0f} MB"
-        slow = "a file an example"
-        return [
-            timer.row(
-                "store",
-                f"{n_rows} x 270 x 64",
-                f"write {megabytes}",
-                {slow: write_files, SAVS: write_store},
-                note="the store flushes to the disk and keeps digests; plain files do neither",
-            ),
-            timer.row("store", f"{n_rows} x 270 x 64", "read 20 heads of all", {slow: read_files, SAVS: read_store}),
-        ]
 
 
 def growth(work: Workload, counts: tuple[int, ...], timer: Timer) -> list[dict[str, Any]]:
@@ -395,7 +301,7 @@ def shallow_equals_whole(work: Workload) -> None:
     """A backbone that stops early must read what the whole one reads."""
     first = Shallow(work.backbone, 1)
     early, whole = first.head_activations(work.test[:8]), extract(work.backbone, work.test[:8]).z
-    _same(f"{work.name}: max_layer", bool(np.array_equal(early, whole[:, : early.shape[1]])))
+    same(f"{work.name}: max_layer", bool(np.array_equal(early, whole[:, : early.shape[1]])))
 
 
 @contextmanager
@@ -406,8 +312,3 @@ def _set(backbone: HuggingFaceBackbone, **changes: Any) -> Iterator[None]:
         yield
     finally:
         backbone.levers = before
-
-
-def _same(what: str, condition: bool) -> None:
-    if not condition:
-        raise NotTheSame(f"{what} are not the same in both ways")

@@ -8,7 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: The two ways of most comparisons.
+PLAIN, SAVS = "plain way", "savs"
+
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+class NotTheSame(AssertionError):
+    """Two ways that must agree do not: their times mean nothing."""
+
+
+def same(what: str, condition: bool) -> None:
+    """Stop where two ways do not agree.
+
+    Raises:
+        NotTheSame: always where `condition` does not hold.
+    """
+    if not condition:
+        raise NotTheSame(f"{what} are not the same in both ways")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.speed import gpu, models, page, plain, rows
 from benchmarks.speed.__main__ import main
-from benchmarks.speed.timing import Spread, Timer, ratios
+from benchmarks.speed.timing import NotTheSame, Spread, Timer, ratios
 from naive import fit_and_predict
 from savs.data.example import Example
 
@@ -42,7 +42,7 @@ def test_fit_and_predict_stop_where_the_ways_differ(backbone, picture, monkeypat
     assert "of 12 equal" in fit.note
     assert predict.ratio.low <= predict.ratio.median <= predict.ratio.high
     monkeypatch.setattr(plain, "predict", lambda *_: ["a"] * len(shots))
-    with pytest.raises(rows.NotTheSame, match="tiny: labels are not the same"):
+    with pytest.raises(NotTheSame, match="tiny: labels are not the same"):
         rows.fit_and_predict(work, timer, {"fit": 1.0, "predict": 1.0})
 
 
@@ -56,7 +56,7 @@ def test_a_lever_that_changes_features_is_noticed(backbone, picture, monkeypatch
         return read(self, examples, **options) + (1e-3 if options.get("batch_size") == 8 else 0)
 
     monkeypatch.setattr(type(model), "head_activations", off)
-    with pytest.raises(rows.NotTheSame, match="batches of 8"):
+    with pytest.raises(NotTheSame, match="batches of 8"):
         rows.levers(work, Timer(1, "cpu"))
 
 
