@@ -37,7 +37,7 @@ class Features:
 
 
 def random_weights(backbone: HuggingFaceBackbone, seed: int) -> HuggingFaceBackbone:
-    """The same architecture, every weight drawn anew as before training."""
+    """The same architecture, every weight drawn anew as the library draws them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = type(backbone.model)(copy.deepcopy(backbone.model.config))

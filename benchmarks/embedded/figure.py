@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from benchmarks.embedded.measure import TaskResult
-from benchmarks.embedded.methods import SAVS, ZERO_SHOT
-from savs.intervals import Interval
+from benchmarks.embedded.methods import BEST_ZERO_SHOT, SAVS
 from savs.plot import GRID, INK, NORMAL, PALETTE, SMALL, SOFT
 
 #: Rows of the table that stand for themselves, with mark and colour; zero-shot is drawn as the best of its rows.
 _MARKS = (
-    ("zero-shot, best", "s", PALETTE[1]),
+    (BEST_ZERO_SHOT, "s", PALETTE[1]),
     ("class means, raw pixels", "|", SOFT),
     ("class means, vision tower, mean and max", "v", PALETTE[4]),
     ("SAVs, random decoder", "^", PALETTE[3]),
@@ -32,7 +31,7 @@ def draw(results: Sequence[TaskResult]) -> Figure:
         savs = result.accuracy[SAVS]
         axes.plot([100 * savs.low, 100 * savs.high], [place, place], color=PALETTE[0], linewidth=2, zorder=2)
         for name, marker, colour in _MARKS:
-            value = 100 * _interval(result, name).value
+            value = 100 * result.interval(name).value
             mine = name == SAVS
             size = 8 if marker == "|" else 6 if mine else 5
             axes.plot(
@@ -59,9 +58,3 @@ def draw(results: Sequence[TaskResult]) -> Figure:
     axes.spines["bottom"].set_color(GRID)
     figure.legend(loc="outside upper center", ncols=4, fontsize=SMALL, frameon=False)
     return figure
-
-
-def _interval(result: TaskResult, name: str) -> Interval:
-    if name in result.accuracy:
-        return result.accuracy[name]
-    return max((result.accuracy[row] for row in ZERO_SHOT if row in result.accuracy), key=lambda found: found.value)

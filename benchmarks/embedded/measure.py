@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.embedded.methods import CHOICE, CONTROLS, FREE, FREE_WORDS, SAVS, ZERO_SHOT, Labels, unmatched_rate
+from benchmarks.embedded.methods import (
+    BEST_ZERO_SHOT,
+    CHOICE,
+    CONTROLS,
+    FREE,
+    FREE_WORDS,
+    SAVS,
+    ZERO_SHOT,
+    Labels,
+    unmatched_rate,
+)
 from benchmarks.embedded.tasks import BenchTask
 from savs.grouping import group_rows, two_by_two
 from savs.intervals import N_RESAMPLES, Interval, draws_interval, paired_difference
@@ -82,6 +92,12 @@ class TaskResult:
     def chance(self) -> float:
         """Accuracy of guessing."""
         return 1 / len(self.classes)
+
+    def interval(self, row: str) -> Interval:
+        """The accuracy of a row; `BEST_ZERO_SHOT` is a row, too."""
+        if row != BEST_ZERO_SHOT:
+            return self.accuracy[row]
+        return max((self.accuracy[name] for name in ZERO_SHOT if name in self.accuracy), key=lambda found: found.value)
 
     def to_json(self) -> dict[str, Any]:
         """Every number, for a program."""

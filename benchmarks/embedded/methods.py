@@ -21,6 +21,8 @@ Labels = NDArray[np.str_]
 
 FREE, CHOICE = "zero-shot, free answer", "zero-shot, closed choice"
 FREE_WORDS, CHOICE_WORDS = f"{FREE}, known words", f"{CHOICE}, known words"
+#: The most accurate of the rows of zero-shot answers, chosen after the fact.
+BEST_ZERO_SHOT = "zero-shot, best"
 SAVS = "SAVs"
 #: Heads in a random choice: as many as SAVs keep.
 N_HEADS = 20

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.embedded.measure import Aim, TaskResult
-from benchmarks.embedded.methods import METHODS, ROWS, SAVS, ZERO_SHOT
+from benchmarks.embedded.methods import BEST_ZERO_SHOT, FREE, FREE_WORDS, METHODS, ROWS, SAVS
 from benchmarks.embedded.sources import Source
 from savs.errors import DataError
 from savs.intervals import Interval
@@ -17,9 +17,8 @@ from savs.intervals import Interval
 MARKS = ("<!-- results:begin -->", "<!-- results:end -->")
 
 #: Columns of the summary after chance and majority, and what stands over them.
-_BEST_ZERO_SHOT = "zero-shot, best"
 _SUMMARY = {
-    _BEST_ZERO_SHOT: "zero-shot",
+    BEST_ZERO_SHOT: "zero-shot",
     "class means, raw pixels": "pixels",
     "class means, vision tower, mean and max": "vision tower",
     "SAVs, random decoder": "random decoder",
@@ -103,7 +102,7 @@ def summary_table(results: Sequence[TaskResult]) -> str:
     """Tasks by main methods, with intervals; the best of each row bold."""
     rows = []
     for result in results:
-        shown = {name: _of(result, name) for name in _SUMMARY}
+        shown = {name: result.interval(name) for name in _SUMMARY}
         best = max(round(interval.value, 3) for interval in shown.values())
         cells = [_with_interval(found, bold=round(found.value, 3) == best) for found in shown.values()]
         rows.append([result.name, _percent(result.chance), _percent(result.majority), *cells])
@@ -152,12 +151,6 @@ def as_json(results: Sequence[TaskResult], aims: Sequence[Aim], setting: Mapping
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _of(result: TaskResult, name: str) -> Interval:
-    if name != _BEST_ZERO_SHOT:
-        return result.accuracy[name]
-    return max((result.accuracy[row] for row in ZERO_SHOT if row in result.accuracy), key=lambda found: found.value)
-
-
 def _wins_and_losses(results: Sequence[TaskResult]) -> str:
     """Where SAVs win and where they lose, in so many words."""
 
@@ -194,12 +187,9 @@ def _aims_section(aims: Sequence[Aim]) -> str:
 
 
 def _full_table(results: Sequence[TaskResult]) -> str:
-    def row(name: str, values: Iterable[str]) -> list[str]:
-        return [name, *values]
-
     rows = [
-        row("chance", (_percent(result.chance) for result in results)),
-        row("majority", (_percent(result.majority) for result in results)),
+        ["chance", *(_percent(result.chance) for result in results)],
+        ["majority", *(_percent(result.majority) for result in results)],
     ]
     best = [max(round(found.value, 3) for found in result.accuracy.values()) for result in results]
     for name in ROWS:
@@ -208,14 +198,11 @@ def _full_table(results: Sequence[TaskResult]) -> str:
             found = result.accuracy.get(name)
             text = "" if found is None else _percent(found.value)
             cells.append(f"**{text}**" if found is not None and round(found.value, 3) == top else text)
-        rows.append(row(name, cells))
-        if name in _UNMATCHED_AFTER:
+        rows.append([name, *cells])
+        if name in (FREE, FREE_WORDS):
             cells = [_percent(result.unmatched[name]) if name in result.unmatched else "" for result in results]
-            rows.append(row("*of which no label*", (f"*{cell}*" if cell else "" for cell in cells)))
+            rows.append(["*of which no label*", *(f"*{cell}*" if cell else "" for cell in cells)])
     return _table(["accuracy, %", *(result.name for result in results)], rows)
-
-
-_UNMATCHED_AFTER = ("zero-shot, free answer", "zero-shot, free answer, known words")
 
 
 def _zero_shot_legend(results: Sequence[TaskResult]) -> str:
