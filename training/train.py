@@ -158,6 +158,23 @@ def export(run: Path, recipe: Recipe, folder: Path) -> None:
     )
 
 
+def claim_folder(run: Path, recipe: Recipe) -> None:
+    """Make the run's folder, or see that it was begun with this recipe: what lies there will be built upon.
+
+    Raises:
+        SystemExit: it was begun with another recipe, or holds files of something else.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    kept, wanted = run / "recipe.json", json.dumps(asdict(recipe), indent=1)
+    begun = kept.read_text() if kept.exists() else None
+    if begun is None and not any(run.iterdir()):
+        with written(kept) as partial:
+            partial.write_text(wanted)
+    elif begun != wanted:
+        what = "files of no run" if begun is None else "a run of another recipe than train.py's now"
+        raise SystemExit(f"{run} holds {what}: give --run another folder, or empty this one")
+
+
 def is_done(run: Path, name: str, steps: int) -> bool:
     """Whether a checkpoint holds so many steps."""
     path = run / f"{name}.pt"
@@ -165,16 +182,8 @@ def is_done(run: Path, name: str, steps: int) -> bool:
 
 
 def train(run: Path, recipe: Recipe, folder: Path, workers: int) -> None:
-    """Do whatever steps of a run are not done yet.
-
-    Raises:
-        SystemExit: the run was begun with another recipe.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    kept, wanted = run / "recipe.json", json.dumps(asdict(recipe), indent=1)
-    if kept.exists() and kept.read_text() != wanted:
-        raise SystemExit(f"{run} was begun with another recipe than train.py holds now: give --run another folder")
-    kept.write_text(wanted)
+    """Do whatever steps of a run are not done yet."""
+    claim_folder(run, recipe)
     if not (run / "images.npy").exists():
         draw_images(run, recipe)
     if not (run / "tokenizer").exists():

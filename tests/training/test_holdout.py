@@ -13,11 +13,10 @@ sys.path.insert(0, str(TRAINING))
 
 import questions  # noqa: E402
 import wordings  # noqa: E402
-from savs.demo.holdout import EVALUATION_PACKAGES, INVENTED_NAMES, is_held_out_combination  # noqa: E402
-from savs.demo.scenes import COLOURS, SHAPES, sample_scene  # noqa: E402
-
 from fetch import Pictogram, easy_vqa, kin, training_pictograms  # noqa: E402
 from images import easy_object, training_scene  # noqa: E402
+from savs.demo.holdout import EVALUATION_PACKAGES, INVENTED_NAMES, is_held_out_combination  # noqa: E402
+from savs.demo.scenes import COLOURS, SHAPES, sample_scene  # noqa: E402
 
 HELD_OUT = {f"{c} {s}" for s in SHAPES for c in COLOURS if is_held_out_combination(s, c)}
 
