@@ -97,6 +97,25 @@ def test_rows_that_cannot_be_read(rows, write, tmp_path, refused):
     assert "did you mean 'general'" in refused("fit", write(rows), *fit, "--task", "generel")
 
 
+def test_files_of_other_kinds(tmp_path, refused):
+    for name, content, said in (
+        ("rows.xlsx", b"PK\x03\x04" + bytes(20), "save the sheet as CSV"),
+        ("rows.jsonl.gz", b"\x1f\x8b\x08" + bytes(9), "unpack it"),
+        ("rows.csv", "image,label\n".encode("utf-16"), "save it as UTF-8"),
+        ("rows.json", b'{"data": [{"image": "a.png"}]}', "no task reads these columns: data. Expected image"),
+        ("photo.png", b"no photo", "has no label"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        line = refused("fit", path, "-m", "unused", "-o", tmp_path / "clf")
+        assert f"{path}: " in line and said in line, line
+    (tmp_path / "set/train/ripe").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "set/train/ripe/1.png")
+    assert f"did you mean {tmp_path / 'set/train'}?" in refused(
+        "fit", tmp_path / "set", "-m", "unused", "-o", tmp_path / "clf"
+    )
+
+
 def test_a_video_that_cannot_be_decoded(rows, write, tmp_path, refused):
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 100)
     path = write([*rows, {**rows[0], "image": "clip.mp4"}])

@@ -29,6 +29,7 @@ def folder(draw, tmp_path):
     draw("a.png")
     truncated(tmp_path / "cut.jpg")
     (tmp_path / "words.png").write_text("words")
+    (tmp_path / "lfs.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
     (tmp_path / "noise.mp4").write_bytes(b"no video")
     return tmp_path
@@ -41,6 +42,7 @@ def folder(draw, tmp_path):
         ({**GOOD, "image": ["a.png", "gone.png"]}, r"gone\.png"),
         ({**GOOD, "image": "cut.jpg"}, r"cut\.jpg is damaged or cut short"),
         ({**GOOD, "image": "words.png"}, r"words\.png is no image that Pillow can read; expected JPEG"),
+        ({**GOOD, "image": "lfs.png"}, r"lfs\.png is a pointer of Git LFS in the image's place; fetch the image"),
         ({**GOOD, "image": "bomb.png"}, r"bomb\.png is too large: 9000 x 9000 .* at most 64,000,000 pixels"),
         ({**GOOD, "image": "noise.mp4"}, r"noise\.mp4 cannot be decoded as a video"),
         ({**GOOD, "image": 5}, r"column 'image' holds 5 \(int\); expected a path or a list of paths"),
@@ -176,6 +178,12 @@ def test_a_bad_part_makes_the_whole_row_bad(folder, tmp_path):
         ("a.csv", "question\tlabel\na\tb\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("a.jsonl.gz", gzip.compress(b"{}"), r"is compressed \(gzip\); unpack it"),
         ("a.xlsx", b"PK\x03\x04" + bytes(20), "an Excel workbook; .* save the sheet as CSV"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        (
+            "a.json",
+            b'{"question": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}',
+            r"holds columns \(question, label",
+        ),
         ("a.pkl", b"\x80\x04\x95\0", "is no UTF-8 text; expected JSON lines"),
         ("a.csv", "question\nGr\u00f6\u00dfe".encode("latin-1"), "is no UTF-8 text .*save it as UTF-8"),
         ("a.csv", b"question,question\na,b\n", "names a column twice: question, question"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from savs.data.example import Media
 from savs.data.hints import listed
-from savs.data.media import guess_kind
+from savs.data.media import LFS_POINTER, guess_kind
 from savs.data.remote import AnyPath
 from savs.errors import DataError
 
@@ -28,6 +28,7 @@ _DELIMITERS = {".tsv": "\t"}
 _UNREADABLE = {
     b"\x1f\x8b": "is compressed (gzip); unpack it",
     b"PK\x03\x04": "is a ZIP archive or an Excel workbook; unpack it, or save the sheet as CSV (UTF-8)",
+    LFS_POINTER: "is a pointer of Git LFS in the file's place; fetch the file (git lfs pull)",
     b"\xff\xfe": "is UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "is UTF-16 text; save it as UTF-8",
 }
@@ -168,7 +169,15 @@ def _array_rows(path: AnyPath) -> Iterator[Row | BadRow]:
 def _named_objects(path: AnyPath) -> dict[str, Any] | None:
     """The rows of a file that is one JSON object of objects, by their names; None where it is something else."""
     whole = _single_object(path)
-    return whole if whole and all(isinstance(value, Mapping) for value in whole.values()) else None
+    if not whole or not all(isinstance(value, Mapping) for value in whole.values()):
+        return None
+    if all(list(value) == [str(i) for i in range(len(value))] for value in whole.values()):
+        raise DataError(
+            f"holds columns ({listed(whole)}), each by the numbers of its rows; expected rows. With pandas: "
+            "to_json(orient='records', lines=True)",
+            location=str(path),
+        )
+    return whole
 
 
 def _object_rows(path: AnyPath, named: Mapping[str, Any]) -> Iterator[Row | BadRow]:

@@ -29,6 +29,9 @@ IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .gif .heic .jfif .jpeg .jpg .jp2 .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
 )
 
+#: What stands in a file's place where Git LFS has not fetched it.
+LFS_POINTER = b"version https://git-lfs."
+
 _STRIP_PIXELS = 4_000_000
 _ANIMATED_FORMATS = ("GIF", "PNG", "WEBP")
 #: Formats that Pillow opens by running another program, or a part of the system, on them.
@@ -264,7 +267,14 @@ def _unidentified(media: Media) -> str:
         return f"{media} is empty (0 bytes); make or download it again"
     if media.file is not None and media.file.stat().st_size == 0:
         return f"{media} is empty (0 bytes); make or download the file again"
+    if media.file is not None and _begins(media.file, LFS_POINTER):
+        return f"{media} is a pointer of Git LFS in the image's place; fetch the image (git lfs pull)"
     return f"{media} is no image that Pillow can read; expected JPEG, PNG, WebP, GIF, TIFF, BMP or the like. Convert it"
+
+
+def _begins(path: AnyPath, beginning: bytes) -> bool:
+    with path.open("rb") as file:
+        return bool(file.read(len(beginning)) == beginning)
 
 
 def _to_rgb(image: Image.Image, media: Media) -> Image.Image:

@@ -27,6 +27,7 @@ from savs.data.tasks import Task
 from savs.errors import DataError
 
 Kind = Literal["image", "video"]
+_AUDIO = {".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"}
 #: Turns the path that a row gives into the path of a file.
 Locate = Callable[[str], AnyPath]
 
@@ -112,6 +113,11 @@ class RowReader:
             raise DataError(f"has neither media nor text; expected one of {expected} among {listed(cells)}")
         unread = {column: value for column, value in cells.items() if column not in self._read_columns}
         for column, value in unread.items():
+            if not media and _is_audio(value):
+                raise DataError(
+                    f"has audio in column {column!r}; savs reads text, images and videos alone. Leave the column out to "
+                    "ask about the text"
+                )
             if not media and task.fields.media and _looks_like_media(value):
                 what, instead = "an image or a video", task.fields.media
             elif empty and isinstance(value, str) and len(value.split()) > 1 and not _looks_like_media(value):
@@ -138,7 +144,8 @@ class RowReader:
             close = closest(label, self.task.labels)
             hint = f"; did you mean {close!r}?" if close else ""
             raise DataError(
-                f"label {label!r} is not one of task {self.task.name!r}; expected {listed(self.task.labels)}{hint}"
+                f"label {shortened(repr(label))} is not one of task {self.task.name!r}; expected "
+                f"{listed(self.task.labels)}{hint}"
             )
         return label
 
@@ -250,6 +257,12 @@ def _check_characters(what: str, text: str) -> None:
 
 def _shown(value: object) -> str:
     return f"{shortened(repr(value))} ({type(value).__name__})"
+
+
+def _is_audio(value: object) -> bool:
+    """Whether it names an audio file, or is what the `datasets` library makes of one."""
+    named = isinstance(value, str) and "\n" not in value and Path(value).suffix.lower() in _AUDIO
+    return named or (isinstance(value, Mapping) and "sampling_rate" in value)
 
 
 def _looks_like_media(value: Any) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from savs.data.example import Example, Media
-from savs.data.hints import closest
+from savs.data.hints import closest, listed
 from savs.data.media import content_key, identity
 from savs.errors import DataError
 
@@ -39,9 +39,9 @@ def sample_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[li
         raise DataError(f"got {came}; a classifier needs examples of at least two classes. Add some of another class")
     scarce = {label: len(members) for label, members in sorted(classes.items()) if len(members) < shots}
     if scarce:
-        listed = ", ".join(f"{label!r} has {count}" for label, count in scarce.items())
+        few = listed(f"{label!r} has {count}" for label, count in scarce.items())
         raise DataError(
-            f"{shots} shots a class were asked for, but {listed}; label more examples of it, or ask for "
+            f"{shots} shots a class were asked for, but {few}; label more examples of it, or ask for "
             f"{min(scarce.values())} shots"
         )
     chosen: list[Example] = []
@@ -184,7 +184,7 @@ def unknown_labels(train_labels: Iterable[str], examples: Iterable[Example]) -> 
     hint = f"did you mean {close!r}? Otherwise add examples of it to training" if close else "add examples of it"
     more = f" (and {len(unknown) - 1} more with unknown labels)" if len(unknown) > 1 else ""
     raise DataError(
-        f"label {first.label!r} was never seen in training, which had {', '.join(known)}; {hint}, or leave the row "
+        f"label {first.label!r} was never seen in training, which had {listed(known)}; {hint}, or leave the row "
         f"out{more}",
         location=first.location or first.id,
     )
