@@ -145,3 +145,25 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
         assert each.points.shape == (len(each.labels), 2)
     names = {path.name for path in write_pages(found, tmp_path)}
     assert {"figure3-heads.svg", "figure3-tsne.svg"} <= names
+
+
+def test_figures_leave_out_what_has_no_data_and_keep_their_legend(backbone, small, tmp_path):
+    from savs.bench.cells import Cells
+    from savs.bench.figures import figures
+    from savs.bench.runner import Bench, Setting
+    from savs.errors import DataError
+
+    def load(name):
+        if name == "mhalubench":
+            raise DataError("not there")
+        return small(name)
+
+    bench = Bench(backbone("llava"), Cells(tmp_path / "cells"), load, Setting(shots=4, draws=2))
+    made = recipe("figure4").only(columns=["mhalubench", "vlguard"], methods=["sav"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    for figure in figures(found).values():
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["VLGuard"]
+        assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == ["sav"]
+    table = recipe("table1").only(columns=["mhalubench", "vlguard"], methods=["sav"])
+    [figure] = figures(measure(bench, table, SETTING, told=lambda _: None)).values()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["VLGuard"]

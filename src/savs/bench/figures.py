@@ -30,14 +30,17 @@ def figures(results: Results) -> dict[str, Figure]:
         return {"heads": _head_grids(results.maps), "tsne": _embeddings(results.maps)} if results.maps else {}
     drawn = {}
     for panel in results.recipe.panels:
-        if any(each.interval is not None for each in results.entries if each.panel == panel.name):
-            drawn[panel.file] = _curves(results, panel) if panel.counts else _dots(results, panel)
+        found = {each.column for each in results.entries if each.panel == panel.name and each.interval is not None}
+        names = [name for name in panel.columns if name in found]
+        if names:
+            draw = _curves if panel.counts else _dots
+            drawn[panel.file] = draw(results, panel, names)
     return drawn
 
 
-def _dots(results: Results, panel: Panel) -> Figure:
+def _dots(results: Results, panel: Panel, names: Sequence[str]) -> Figure:
     """One line a score, one mark a method; the first method with its interval, chance as a grey bar from the left."""
-    places = [(name, score) for name in panel.columns for score in column(name).scores]
+    places = [(name, score) for name in names for score in column(name).scores]
     figure = Figure(figsize=(_WIDTH, 0.3 * len(places) + 1.5), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axisbelow(True)
@@ -78,19 +81,18 @@ def _dots(results: Results, panel: Panel) -> Figure:
     return figure
 
 
-def _curves(results: Results, panel: Panel) -> Figure:
+def _curves(results: Results, panel: Panel, names: Sequence[str]) -> Figure:
     """One small picture a data set, by its strictest score: a curve a preset, the first with its interval as a band."""
-    figure, places = _small_pictures(len(panel.columns), height=1.45)
+    figure, places = _small_pictures(len(names), height=1.45)
     lines = list(dict.fromkeys(row.name.partition(",")[0] for row in panel.rows))
-    for axes, name in zip(places, panel.columns, strict=True):
+    for axes, name in zip(places, names, strict=True):
         score = column(name).scores[-1]
         for colour, line in zip(PALETTE, lines, strict=False):
             rows = [row for row in panel.rows if row.name.partition(",")[0] == line]
             entries = [(row.x, results.entry(panel.name, row.name, name, score)) for row in rows]
             _curve(axes, [(_count(results, x), e) for x, e in entries if x is not None], line, colour)
-        chance = next((each.chance or {} for each in results.columns if each.name == name), {})
-        if score in chance:
-            axes.axhline(100 * chance[score], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        chance = next(each.chance or {} for each in results.columns if each.name == name)
+        axes.axhline(100 * chance[score], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.set_title(column(name).score_title(score), fontsize=NORMAL, color=INK, loc="left")
         axes.set_xscale("log", base=2)
         counts = sorted({_count(results, row.x) for row in panel.rows if row.x is not None})
