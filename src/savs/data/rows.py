@@ -115,8 +115,8 @@ class RowReader:
         for column, value in unread.items():
             if not media and _is_audio(value):
                 raise DataError(
-                    f"has audio in column {column!r}; savs reads text, images and videos alone. Leave the column out to "
-                    "ask about the text"
+                    f"has audio in column {column!r}; savs reads text, images and videos alone. Leave the column out "
+                    "to ask about the text"
                 )
             if not media and task.fields.media and _looks_like_media(value):
                 what, instead = "an image or a video", task.fields.media
