@@ -117,3 +117,15 @@ def test_a_plan_refuses_what_a_recipe_does_not_have(tmp_path):
         plan.made_recipe()
     with pytest.raises(SavsError, match="nothing is left of table3; name some of its columns, mhalubench"):
         replace(plan, columns=(), methods=None).made_recipe()
+
+
+def test_the_command_of_a_plan_names_all_that_changes_its_numbers(tmp_path):
+    from savs.bench.plan import Plan
+
+    plan = Plan("table1", "some/model", tmp_path, tmp_path, drawn=False, data_root=tmp_path / "data", columns=("pets",))
+    changed = replace(plan, dtype="bfloat16", max_test=40, dual_encoders=("some/clip",))
+    assert plan.command().split() == [
+        *("savs", "bench", "table1", "--model", "some/model", "--data-root", str(tmp_path / "data")),
+        *("--columns", "pets", "--shots", "20", "--draws", "5", "--costly-draws", "2", "--seed", "0"),
+    ]
+    assert "--max-test 40 --dtype bfloat16" in changed.command() and "--dual-encoder some/clip" in changed.command()

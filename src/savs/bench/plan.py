@@ -141,8 +141,9 @@ class Plan:
         for option, names in (("--columns", self.columns), ("--methods", self.methods)):
             words += [option, ",".join(names)] if names is not None else []
         numbers = {"--shots": setting.shots, "--draws": setting.draws, "--costly-draws": setting.costly_draws}
-        for option, number in {**numbers, "--seed": setting.seed, "--max-test": self.max_test}.items():
-            words += [option, number] if number is not None else []
+        told = {**numbers, "--seed": setting.seed, "--max-test": self.max_test}
+        for option, value in {**told, "--dtype": self.dtype, "--device": self.device}.items():
+            words += [option, value] if value is not None else []
         return shlex.join([str(word) for word in words])
 
     def told(self, backbone: Backbone) -> dict[str, Any]:
