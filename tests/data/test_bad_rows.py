@@ -5,10 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from savs.data.formats import BadRow
 from savs.data.readers import read_examples
+from savs.data.tasks import builtin_tasks
 from savs.errors import DataError
 
 GOOD = {"image": "a.png", "question": "Ripe?", "label": "yes"}
@@ -187,6 +190,7 @@ def test_a_bad_part_makes_the_whole_row_bad(folder, tmp_path):
         ("a.pkl", b"\x80\x04\x95\0", "is no UTF-8 text; expected JSON lines"),
         ("a.csv", "question\nGr\u00f6\u00dfe".encode("latin-1"), "is no UTF-8 text .*save it as UTF-8"),
         ("a.csv", b"question,question\na,b\n", "names a column twice: question, question"),
+        ("a.csv", b";\n ;\n", "has no header; expected the names of columns"),
         ("a.csv", b'question,label\n"a"b,c\n', "is not valid CSV .*check the quotes"),
         ("a.jsonl", b'{"foo": 1}', "no task reads these columns: foo"),
     ],
@@ -244,3 +248,45 @@ def test_rows_cannot_reach_out_of_the_root(folder, draw, jsonl):
     examples = read_examples(path, image_root=folder / "root", on_bad=bad.append)
     assert [e.media[0].source for e in examples] == [folder / "root/b.png"]
     assert [row.location for row in bad] == [f"{path}:2", f"{path}:3"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["a.png", "noise.mp4", "data:image/png;base64,AAAA", "<image>", "s3://x/y", "(A)", "[1]"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bytes", "path"]), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+COLUMNS = sorted({column for task in builtin_tasks() for column in task.reads})
+FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read_or_refused(path, **options):
+    try:
+        examples = read_examples(path, on_bad=lambda row: None, **options)
+    except DataError as error:
+        assert len(str(error)) < 1500
+    else:
+        assert all(isinstance(e.text, str) and isinstance(e.label, str | None) for e in examples)
+
+
+@FUZZ
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=7) | VALUES, max_size=4),
+    task=st.sampled_from([None, *(task.name for task in builtin_tasks())]),
+    rooted=st.booleans(),
+)
+def test_any_rows_are_read_or_refused(folder, rows, task, rooted):
+    path = folder / "rows.json"
+    path.write_text(json.dumps(rows))
+    read_or_refused(path, task=task, image_root=folder if rooted else None)
+
+
+@FUZZ
+@given(
+    content=st.binary(max_size=60) | st.text("{}[]\",:;\t\n\r ab1#\\'", max_size=60).map(str.encode),
+    suffix=st.sampled_from([".json", ".jsonl", ".csv", ".tsv", ".txt", ".mat", ".parquet", ".other"]),
+)
+def test_any_file_is_read_or_refused(tmp_path, content, suffix):
+    path = (tmp_path / "rows").with_suffix(suffix)
+    path.write_bytes(content)
+    read_or_refused(path)

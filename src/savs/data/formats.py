@@ -241,8 +241,10 @@ def _csv_rows(path: AnyPath) -> Iterator[Row | BadRow]:
             delimiter = _DELIMITERS.get(path.suffix.lower()) or max(",;\t", key=first.count)
             spaced = f"{delimiter} " in first
             reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=spaced)
-            header = [name.strip() for name in next(row for row in reader if any(row))]
+            header = [name.strip() for name in next((row for row in reader if any(row)), [])]
             named = [name for name in header if name]
+            if not named:
+                raise DataError("has no header; expected the names of columns in the first line", location=str(path))
             if len(set(named)) < len(named):
                 raise DataError(f"names a column twice: {listed(header)}", location=f"{path}:{reader.line_num}")
             line = reader.line_num
