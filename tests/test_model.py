@@ -211,6 +211,25 @@ def test_a_file_that_is_cut_short_is_named(name, fitted, tmp_path):
         SAVModel.from_pretrained(folder)
 
 
+def test_every_flipped_byte_of_the_heads_is_found(fitted, tmp_path):
+    folder = fitted.save_pretrained(tmp_path / "clf")
+    path = folder / "heads.safetensors"
+    whole = path.read_bytes()
+    for position in np.random.default_rng(0).choice(len(whole), size=40, replace=False):
+        path.write_bytes(bytes(byte ^ (i == position) for i, byte in enumerate(whole)))
+        with pytest.raises(DataError, match=r"heads\.safetensors: is damaged"):
+            SAVModel.from_pretrained(folder)
+    path.write_bytes(whole)
+    assert SAVModel.from_pretrained(folder).classes == fitted.classes
+
+
+def test_a_rule_that_there_is_not_is_refused(fitted, tmp_path):
+    folder = fitted.save_pretrained(tmp_path / "clf")
+    edit(folder, classifier={**fitted.classifier.get_params(), "combination": "lottery"})
+    with pytest.raises(DataError, match=r"config\.json: is damaged \(combination='lottery'; choose one of majority"):
+        SAVModel.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("heads", [["L0H0"], ["L0H0"] * 5, ["L0H0", "L0H1", "L0H2", "L0H3", "L9H0"]])
 def test_heads_that_do_not_fit_the_rest_are_refused(heads, fitted, tmp_path):
     folder = fitted.save_pretrained(tmp_path / "clf")

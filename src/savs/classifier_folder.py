@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ CARD_FILE = "README.md"
 SHOTS_FILE = "shots.json"
 FILES = (CONFIG_FILE, TENSORS_FILE, CARD_FILE, SHOTS_FILE)
 FORMAT_VERSION = 1
+#: Where the configuration keeps the digest of the tensors' file. The first folders of format 1 have none.
+_DIGEST = "heads_sha256"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def write_folder(folder: Path, contents: Contents) -> None:
         (folder / SHOTS_FILE).write_text(f"[\n{rows}\n]\n", encoding="utf-8")
     else:
         (folder / SHOTS_FILE).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(contents.config, indent=2) + "\n", encoding="utf-8")
+    config = {**contents.config, _DIGEST: _digest(folder / TENSORS_FILE)}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def read_folder(folder: Path) -> Contents:
@@ -96,6 +100,9 @@ def read_folder(folder: Path) -> Contents:
             "Upgrade savs, or fit the classifier again",
             location=str(path),
         )
+    digest = _digest(folder / TENSORS_FILE)
+    if config.get(_DIGEST, digest) != digest:
+        raise damaged(folder / TENSORS_FILE, ValueError(f"its bytes are not those that {CONFIG_FILE} was written with"))
     try:
         tensors = load_file(folder / TENSORS_FILE)
     except (SafetensorError, OSError) as error:
@@ -133,6 +140,10 @@ def damaged(path: Path, error: Exception) -> DataError:
     """The error for a file of a classifier that does not hold what it should."""
     what = f"lacks {error}" if isinstance(error, KeyError) else str(error).strip() or type(error).__name__
     return DataError(f"is damaged ({what}); fit the classifier again, or fetch it again", location=str(path))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _shot_keys(path: Path) -> tuple[ShotKey, ...]:

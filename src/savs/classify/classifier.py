@@ -225,15 +225,21 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_tensors(cls, params: dict[str, Any], classes: ArrayLike, tensors: dict[str, NDArray[Any]]) -> Self:
-        """The compact classifier that `tensors` came from."""
+        """The compact classifier that `tensors` came from.
+
+        Raises:
+            ValueError: a parameter is not one of its choices.
+            KeyError: a tensor is missing.
+        """
         self = cls(**params)
+        rule = self._validated_rule()
         self.classes_ = np.asarray(classes)
         self.class_means_ = tensors["class_means"]
         self.head_scores_ = tensors["head_scores"]
         self.head_weights_ = tensors["head_weights"]
         self.n_features_in_, self.head_dim_in_ = self.class_means_.shape[1:]
         self.selected_heads_ = np.arange(self.n_features_in_)
-        self.heads_ = HEAD_CLASSIFIERS[self.head_classifier].fitted.from_tensors(tensors)
+        self.heads_ = rule.fitted.from_tensors(tensors)
         return self
 
     def _validated_rule(self) -> HeadClassifier:
