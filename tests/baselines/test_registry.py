@@ -1,10 +1,15 @@
 """Every method can be made by name, and one that lacks what it needs says so instead of answering."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from problems import features_of, problem_of
+from savs.backbones.base import BackboneSpec
 from savs.backbones.tuning import Tuning
-from savs.baselines.method import Method
+from savs.baselines.chat_client import ChatClient, Endpoint
+from savs.baselines.image_text import Towers
+from savs.baselines.method import Method, Unavailable
 from savs.baselines.registry import METHODS, Resources, build
 from savs.baselines.task_vectors import Search
 from savs.errors import BackboneError, SavsError
@@ -31,6 +36,20 @@ def test_methods_come_in_the_order_asked_for():
     methods = build(["hec", "majority", "sav"], Resources(features=features))
     assert [method.name for method in methods] == ["hec", "majority", "sav"]
     assert [len(method.predict(PROBLEM)) for method in methods] == [len(PROBLEM.test)] * 3
+
+
+def test_a_method_is_called_what_it_was_asked_for():
+    features = features_of((*PROBLEM.shots, *PROBLEM.test), telling=[1])
+    everything = Resources(
+        backbone=SimpleNamespace(spec=BackboneSpec("m", "1", "float32", "none")),
+        features=features,
+        elsewhere=features,
+        dual_encoders={"clip": Towers(None), "siglip": Towers(None)},
+        endpoint=ChatClient(Endpoint("https://host/v1", "m")),
+    )
+    methods = build(METHODS, everything)
+    assert [method.name for method in methods] == list(METHODS)
+    assert not any(isinstance(method, Unavailable) for method in methods)
 
 
 def test_a_small_model_gets_short_searches():

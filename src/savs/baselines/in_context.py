@@ -32,13 +32,16 @@ class InContext:
         backbone: the frozen model.
         form: how it answers: `free`, written and matched to a label, or `choice`, the likeliest label.
         shots: examples in a prompt.
-        name: of the row.
     """
 
     backbone: Backbone
     form: Form = "free"
     shots: int = 4
-    name: str = "icl-free"
+
+    @property
+    def name(self) -> str:
+        """Of the row: one for each form."""
+        return f"icl-{self.form}"
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot answer: see `Method.obstacle`."""

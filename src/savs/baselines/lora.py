@@ -26,13 +26,16 @@ class LoRA:
         backbone: the frozen model.
         form: how it answers: `free`, written and matched to a label, or `choice`, the likeliest label.
         tuning: how the adapters are trained.
-        name: of the row.
     """
 
     backbone: Backbone
     form: Form = "free"
     tuning: Tuning = field(default_factory=Tuning)
-    name: str = "lora-free"
+
+    @property
+    def name(self) -> str:
+        """Of the row: one for each form."""
+        return f"lora-{self.form}"
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot answer: see `Method.obstacle`."""
@@ -54,7 +57,6 @@ class TransferredLoRA:
         elsewhere_task: in which words the labels of those are answered.
         form: how it answers: see `LoRA`.
         tuning: how the adapters are trained.
-        name: of the row.
     """
 
     backbone: Backbone
@@ -62,7 +64,11 @@ class TransferredLoRA:
     elsewhere_task: Task = GENERIC
     form: Form = "free"
     tuning: Tuning = field(default_factory=Tuning)
-    name: str = "transferred-lora-free"
+
+    @property
+    def name(self) -> str:
+        """Of the row: one for each form."""
+        return f"transferred-lora-{self.form}"
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot answer: see `Method.obstacle`."""

@@ -66,8 +66,8 @@ class Resources:
 LACKING_TOWERS = "it needs a {} model, from the Hub or a folder: --dual-encoder ID"
 
 Factory = Callable[[Resources], Method]
-#: What asks a backbone, in one of two forms, and is called so in a table.
-Asking = Callable[[Resources, Backbone, Form, str], Method]
+#: What asks a backbone, in one of two forms.
+Asking = Callable[[Resources, Backbone, Form], Method]
 
 
 def build(names: Iterable[str], resources: Resources) -> list[Method]:
@@ -97,7 +97,7 @@ def _both(name: str, make: Asking) -> dict[str, Factory]:
         def made(resources: Resources) -> Method:
             if resources.backbone is None:
                 return Unavailable(f"{name}-{form}", "it needs a model to ask")
-            return make(resources, resources.backbone, form, f"{name}-{form}")
+            return make(resources, resources.backbone, form)
 
         return made
 
@@ -152,9 +152,9 @@ def _transferred(name: str) -> Factory:
     return factory
 
 
-def _transferred_lora(resources: Resources, backbone: Backbone, form: Form, row: str) -> Method:
+def _transferred_lora(resources: Resources, backbone: Backbone, form: Form) -> Method:
     other = resources.elsewhere_shots, resources.elsewhere_task
-    return TransferredLoRA(backbone, *other, form, resources.tuning, row)
+    return TransferredLoRA(backbone, *other, form, resources.tuning)
 
 
 def _text_heads(resources: Resources) -> Method:
@@ -176,11 +176,11 @@ def _preset(name: str) -> Factory:
 #: Every method, in the order of a table's rows.
 METHODS: Mapping[str, Factory] = {
     "majority": lambda resources: MajorityClass(),
-    **_both("zero-shot", lambda _, backbone, form, row: ZeroShot(backbone, form, name=row)),
+    **_both("zero-shot", lambda _, backbone, form: ZeroShot(backbone, form)),
     "zero-shot-endpoint": _endpoint,
-    **_both("icl", lambda _, backbone, form, row: InContext(backbone, form, name=row)),
-    **_both("mtv", lambda resources, backbone, form, row: TaskVectors(backbone, form, resources.search, row)),
-    **_both("lora", lambda resources, backbone, form, row: LoRA(backbone, form, resources.tuning, row)),
+    **_both("icl", lambda _, backbone, form: InContext(backbone, form)),
+    **_both("mtv", lambda resources, backbone, form: TaskVectors(backbone, form, resources.search)),
+    **_both("lora", lambda resources, backbone, form: LoRA(backbone, form, resources.tuning)),
     **_of_towers("clip"),
     **_of_towers("siglip"),
     **{name: _preset(name) for name in PRESETS},

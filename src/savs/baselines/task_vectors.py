@@ -67,13 +67,16 @@ class TaskVectors:
         backbone: the frozen model.
         form: how it answers: `free`, written and matched to a label, or `choice`, the likeliest label.
         search: how long the heads are looked for.
-        name: of the row.
     """
 
     backbone: Backbone
     form: Form = "free"
     search: Search = field(default_factory=Search)
-    name: str = "mtv-free"
+
+    @property
+    def name(self) -> str:
+        """Of the row: one for each form."""
+        return f"mtv-{self.form}"
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot answer: see `Method.obstacle`."""

@@ -40,12 +40,15 @@ class ZeroShot:
         backbone: the frozen model.
         form: `free`, the greedy answer matched by `match_answer`, or `choice`, the likeliest of the labels' words:
             VQAScore for Yes and No (arXiv 2404.01291), length-normalised otherwise.
-        name: of the row.
     """
 
     backbone: Backbone
     form: Form = "free"
-    name: str = "zero-shot-free"
+
+    @property
+    def name(self) -> str:
+        """Of the row: one for each form."""
+        return f"zero-shot-{self.form}"
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot answer: see `Method.obstacle`."""
