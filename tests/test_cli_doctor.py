@@ -7,6 +7,7 @@ import pytest
 import transformers as t
 from typer.testing import CliRunner
 
+import odd_family
 from savs.cli.entry import app
 from savs.doctor import certificate as certificates
 
@@ -24,6 +25,12 @@ def mamba(model_folder, tmp_path_factory):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(model_folder("llama") / name, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def loom(model_folder, tmp_path_factory):
+    """A model of a family that nobody has seen."""
+    return odd_family.save(tmp_path_factory.mktemp("loom") / "model", model_folder("llama"))
 
 
 def test_a_good_model_is_trusted_within_80_columns(model_folder, monkeypatch):
@@ -76,6 +83,37 @@ def test_heads_are_named_by_hand(model_folder):
     told = json.loads(result.stdout)
     assert told["checks"][0]["found"] == "8 in 2 layers, named by hand"
     assert list(told["heads"]) == ["0", "2"]
+
+
+def test_a_family_that_nobody_has_seen_is_read_once_its_projections_are_named(loom, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    odd_family.register()
+    lost = run(loom)
+    assert lost.exit_code == 1 and "found no attention heads in LoomForCausalLM" in lost.stderr
+    assert "--attention-modules, a regular expression" in lost.stderr
+    pattern = next(line.split()[0] for line in lost.stdout.splitlines() if "knot" in line)
+    assert pattern == r"cloth\.rows\.\d+\.weave\.knot"
+    found = run(loom, "--attention-modules", pattern, "--batch-sizes", "")
+    assert found.exit_code == 0
+    assert "12 in 3 layers, named by hand" in found.stdout
+    assert found.stdout.splitlines()[-1] == "verdict: trust it"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (r"cloth\.rows\.\d+\.weave\.warp", "another beginning changes nothing in layer 0"),  # what goes into attention
+        (r"cloth\.rows\.\d+\.dye", "cannot tell the size of a head at cloth.rows.0.dye"),
+        ("knot", "--attention-modules 'knot' names no linear module of LoomForCausalLM"),
+        (r"cloth\.rows\.\d+\.weave", "names no linear module"),
+        ("cloth(", "is no regular expression: missing )"),
+    ],
+)
+def test_a_wrong_name_is_told(pattern, told, loom):
+    odd_family.register()
+    result = run(loom, "--attention-modules", pattern, "--batch-sizes", "")
+    assert result.exit_code == 1
+    assert told in result.stderr + " ".join(result.stdout.split())
 
 
 def test_drift_against_the_original(model_folder, tmp_path, monkeypatch):

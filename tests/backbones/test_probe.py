@@ -57,5 +57,5 @@ def test_candidates_of_a_model_whose_heads_are_not_found_need_no_weights(model_f
 def test_what_is_not_found_is_an_error_of_its_own(backbone):
     from savs.backbones.attention import map_attention
 
-    with pytest.raises(HeadSearchError, match="found no attention heads"):
+    with pytest.raises(HeadSearchError, match="attention_modules='nothing' names no linear module of LlamaForCausalLM"):
         map_attention(backbone("llama").model, pattern="nothing")

@@ -97,7 +97,7 @@ def map_attention(model: nn.Module, *, pattern: str = "") -> AttentionMap:
     """
     left_out: list[LeftOut] = []
     if pattern:
-        sources = [_describe(model, name) for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
+        sources = [_describe(model, name) for name in _named_by_hand(model, pattern)]
     else:
         decoder, prefix = _text_decoder(model)
         sources = []
@@ -109,11 +109,9 @@ def map_attention(model: nn.Module, *, pattern: str = "") -> AttentionMap:
                 sources.append(_describe(model, name))
     if not sources:
         raise HeadSearchError(
-            f"found no attention heads in {type(model).__name__}"
-            + (f" with the pattern {pattern!r}" if pattern else "")
-            + "; expected attention modules with an output projection named "
-            + ", ".join(PROJECTION_NAMES)
-            + ". Name the projections with attention_modules=, a regular expression over module paths"
+            f"found no attention heads in {type(model).__name__}; expected attention modules with an output projection "
+            f"named {', '.join(PROJECTION_NAMES)}. Name the projections with attention_modules=, a regular expression "
+            "over module paths"
         )
     sources.sort(key=lambda source: source.layer)
     layers = [source.layer for source in sources]
@@ -132,6 +130,23 @@ def layout_of(sources: Sequence[AttentionSource]) -> HeadLayout:
     """All heads of the sources, the widest giving the head size."""
     heads = tuple(HeadId(source.layer, head) for source in sources for head in range(source.n_heads))
     return HeadLayout(heads, max(source.head_dim for source in sources))
+
+
+def _named_by_hand(model: nn.Module, pattern: str) -> list[str]:
+    """Paths of the linear modules that a pattern matches."""
+    try:
+        named = re.compile(pattern)
+    except re.error as error:
+        raise HeadSearchError(
+            f"attention_modules={pattern!r} is no regular expression: {error}; a dot of a path is written \\."
+        ) from error
+    found = [name for name, module in model.named_modules() if named.fullmatch(name) and _in_features(module)]
+    if not found:
+        raise HeadSearchError(
+            f"attention_modules={pattern!r} names no linear module of {type(model).__name__}; it must match the whole "
+            "path of each, such as model.layers.0.self_attn.o_proj"
+        )
+    return found
 
 
 def _text_decoder(model: nn.Module) -> tuple[nn.Module, str]:
@@ -225,17 +240,17 @@ def _describe(model: nn.Module, name: str) -> AttentionSource:
     if name.endswith(".output.dense"):
         attention = model.get_submodule(name.removesuffix(".output.dense")).get_submodule("self")
     width = _in_features(projection)
-    config: Any = getattr(attention, "config", None)
     head_dim: Any = next((size for size in (getattr(attention, name, None) for name in _SIZE_NAMES) if size), None)
     if not head_dim:
-        owners = (attention, config.get_text_config() if hasattr(config, "get_text_config") else config)
+        owners = (attention, *(_text_config(owner) for owner in (attention, model) if hasattr(owner, "config")))
         counts = (getattr(owner, count, None) for owner in owners for count in _COUNT_NAMES)
         n_heads = next((count for count in counts if isinstance(count, int)), 0)
         head_dim = width // n_heads if n_heads and width % n_heads == 0 else 0
     if not head_dim or width % head_dim:
+        said = f"its module says head_dim={head_dim}" if head_dim else "nothing says how many heads make them"
         raise HeadSearchError(
-            f"cannot tell the size of a head at {name}: the projection takes {width} values and the module says "
-            f"head_dim={head_dim!r}. Please report this model family"
+            f"cannot tell the size of a head at {name}: the projection takes {width} values, and {said}. Expected the "
+            f"projection of the heads' outputs, in a module or a configuration with {' or '.join(_COUNT_NAMES)}"
         )
     return AttentionSource(
         _layer_of(attention, name), name, projection, width // int(head_dim), int(head_dim), _gated(attention, width)

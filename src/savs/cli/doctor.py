@@ -9,6 +9,7 @@ import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, quiet_loading, show, waiting, working, write_json, write_line
+from savs.cli.wording import with_flags
 from savs.errors import HeadSearchError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _name_by_hand(model: str, revision: str | None, error: HeadSearchError, *, a
     if as_json:
         write_json({"trusted": False, "problem": str(error), "candidates": [asdict(one) for one in found]})
         return
-    note(f"error: {error}")
+    note("error: " + with_flags(str(error), {"attention_modules": "--attention-modules"}))
     show(
         _candidates(found),
         "\nThe projection of the heads' outputs takes as many values as heads x size, and gives as many as the hidden "

@@ -30,6 +30,8 @@ SAME = 1e-4
 #: Examples of one batch, against the same ones alone.
 TOGETHER = 4
 BATCH_SIZES = (1, 4, 8)
+#: As many tokens one as the other, to nearly every tokenizer.
+_BEGINNINGS = ("one two three", "four five six")
 
 
 def tolerance(spec: BackboneSpec) -> float:
@@ -204,24 +206,38 @@ def _batch_check(backbone: HuggingFaceBackbone, name: str, examples: Sequence[Ex
 
 
 def _prompt_check(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> Check:
-    """Whether the last token's heads see what stands far before it."""
-    example = examples[0]
-    changed = replace(example, id="changed", text=f"Never mind what they say. {example.text}")
-    return _matters("prompt matters", backbone, example, changed, "another beginning")
+    """Whether the last token's heads see what stands far before it, in every layer.
+
+    What goes into the first layer's attention does not, which tells it from what comes out. The two beginnings are of
+    one length, since a shifted position would show there too. The start token of an encoder-decoder has nothing before
+    it, so that its first layer's heads are right, and say nothing.
+    """
+    one, other = (replace(examples[0], text=f"So: {words}. {examples[0].text}") for words in _BEGINNINGS)
+    changes = _changes(backbone, one, other)
+    blind = [layer for layer, change in changes.items() if change <= SAME]
+    if not blind:
+        least, most = (100 * pick(changes.values()) for pick in (min, max))
+        found = f"another beginning changes the heads by {least:.0f} to {most:.0f} %, by layer"
+        return Check("prompt matters", "ok", found, min(changes.values()))
+    expected = len(blind) < len(changes) and getattr(backbone.model.config, "is_encoder_decoder", False)
+    where = "" if len(blind) == len(changes) else f" in layer {', '.join(map(str, blind))}"
+    return Check("prompt matters", "warn" if expected else "fail", f"another beginning changes nothing{where}", 0.0)
 
 
 def _image_check(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> Check:
+    """Whether some layer's heads see the image: there are models that show it to their later layers alone."""
     example = examples[0]
-    changed = replace(example, id="changed", media=examples[1].media)
-    return _matters("image matters", backbone, example, changed, "another image")
-
-
-def _matters(name: str, backbone: HuggingFaceBackbone, one: Example, other: Example, what: str) -> Check:
-    z = backbone.head_activations([one, other], batch_size=1)
-    value = difference(z[1:], z[:1])
+    value = max(_changes(backbone, example, replace(example, id="changed", media=examples[1].media)).values())
     if value > SAME:
-        return Check(name, "ok", f"{what} changes the heads by {100 * value:.0f} %", value)
-    return Check(name, "fail", f"{what} changes nothing", value)
+        return Check("image matters", "ok", f"another image changes the heads by up to {100 * value:.0f} %", value)
+    return Check("image matters", "fail", "another image changes nothing", value)
+
+
+def _changes(backbone: HuggingFaceBackbone, one: Example, other: Example) -> dict[int, float]:
+    """Layer to the difference between its heads for two examples."""
+    z = backbone.head_activations([one, other], batch_size=1)
+    layers = np.array([head.layer for head in backbone.layout.heads])
+    return {source.layer: difference(*z[::-1][:, layers == source.layer]) for source in backbone.sources}
 
 
 def _projection_check(backbone: HuggingFaceBackbone, example: Example, limit: float) -> Check:
