@@ -57,7 +57,8 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     def add(*more: Row) -> None:
         found.extend(more)
         for row in more:
-            _log(f"{row.model}: {row.what}: {row.ratio.median:.2f} times ({row.ratio.low:.2f} to {row.ratio.high:.2f})")
+            ratio = f"{row.ratio.median:.2f} times ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
+            _log(f"{row.model}: {row.what}, against {row.slow}: {ratio}")
 
     _warm(demo, language)
     rows.shallow_equals_whole(demo)
@@ -68,6 +69,8 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     add(*rows.more_questions(demo.name, demo.backbone, 4 if quick else 24, 64, timer, QUESTION_TARGET))
     seeing = many_image_tokens(tiny=quick)
     add(*rows.more_questions(seeing.spec.model, seeing, 2 if quick else 4, 224, few, QUESTION_TARGET))
+    add(*rows.images_again(demo.name, demo.backbone, 4 if quick else 24, 64, timer))
+    add(*rows.images_again(seeing.spec.model, seeing, 2 if quick else 4, 224, few))
     for n_classes in (10, 20) if quick else (10, 100, 1000):
         add(*modelless.scoring(n_classes, few))
     add(*modelless.storing(demo.backbone.spec, 64 if quick else 2048, few))

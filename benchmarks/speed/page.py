@@ -33,6 +33,13 @@ _PARTS = {
         "batched. The embedded model sees an image as 16 tokens and a question as about 35, so most of a further "
         "question is its own; the other model sees 196.",
     ),
+    "images": (
+        "An image that comes again",
+        "What the model makes of an image can be kept by the content of its pixels, in so many bytes "
+        "(`Levers.image_bytes`): for questions about an image in later calls, and for questions that stand in front of "
+        "their image, which cannot share its beginning. It is off by default, since whether an image was met before "
+        "shows in the last digits.",
+    ),
     "levers": ("What each lever brings", "Each lever off, against on; the others as they stand in `Levers`."),
     "scoring": ("Scoring without a model", "Drawn features of 64 dimensions a head."),
     "store": ("The store", ""),
@@ -44,9 +51,7 @@ _LEFT_OUT = """## What was left out
   computes between its values and its heads' outputs, for all tokens. It would need another attention call for every
   family.
 - **A batch size found by timing.** A rule that times itself forms other batches, and so other last digits, in every
-  run; two machines that share a job would not agree. Tokens a batch are a property of the examples.
-- **A cache of image features beside that of keys and values.** Questions about one image that come in one call, in
-  any order, are brought together, and their image is run once with the rest of what they share."""
+  run; two machines that share a job would not agree. Tokens a batch are a property of the examples."""
 
 _NO_GPU = """## On a GPU
 

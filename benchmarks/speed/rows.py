@@ -5,10 +5,11 @@ Knows clocks, models and the plain way; draws no table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from savs.together import predict_many
 
 #: Examples that `savs predict` asks at a time once it is under way.
 _WINDOW = 256
+
+#: Room for the features of every image that is asked about here.
+_IMAGE_BYTES = 2**28
 
 
 def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) -> list[Row]:
@@ -219,6 +223,43 @@ def more_questions(
             Row("questions", name, what, "first question", spreads, ratios(first, further), target if share else None)
         )
     return rows
+
+
+def images_again(name: str, backbone: HuggingFaceBackbone, n_images: int, side: int, timer: Timer) -> list[Row]:
+    """What keeping the features of images brings where they come again, and what it costs where they do not."""
+    images = iter(pictures(n_images * (timer.repeats + 1), side))
+    new = [questions(list(islice(images, n_images)), 1) for _ in range(timer.repeats + 1)]
+    seen = new.pop()
+    behind = [replace(e, text=f"{e.text} <image>") for e in questions([e.media[0] for e in seen[: n_images // 2]], 4)]
+    off, on = replace(backbone.levers, image_bytes=0), replace(backbone.levers, image_bytes=_IMAGE_BYTES)
+
+    def with_levers(levers: Levers, examples: Sequence[Example]) -> NDArray[Any]:
+        with _set(backbone, **vars(levers)):
+            return backbone.head_activations(examples)
+
+    for what, examples in (("an image again", seen), ("questions in front of their image", behind)):
+        whole = with_levers(off, examples)
+        error = float(np.abs(with_levers(on, examples) - whole).max() / np.abs(whole).max())
+        same(f"{name}: {what}", error < 1e-5)
+    with_levers(on, seen)
+    turns = iter(new)
+    again: dict[str, Callable[[], object]] = {
+        "met for the first time": lambda: with_levers(on, next(turns)),
+        "met in an earlier call": partial(with_levers, on, seen),
+    }
+    found = [timer.row("images", name, f"one question about each of {n_images} images", again)]
+    # The way without clears what was kept, so that every turn of the way with it begins with nothing.
+    for what, examples in (
+        (f"four questions in front of each of {len(behind) // 4} images, one call", behind),
+        (f"{n_images} images that do not come again", seen),
+    ):
+        ways: dict[str, Callable[[], object]] = {
+            "nothing kept": partial(with_levers, off, examples),
+            "features kept": partial(with_levers, on, examples),
+        }
+        found.append(timer.row("images", name, what, ways))
+    with_levers(off, seen[:1])
+    return found
 
 
 def together(work: Workload, timer: Timer) -> Row:

@@ -41,11 +41,15 @@ class Levers:
         tokens_per_batch: tokens of one forward pass; `usual_tokens` by default.
         share_prefixes: run the common beginning of prompts once; see `prefixes`.
         prefetch: make the next batch's inputs while the model runs.
+        image_bytes: features of images kept for calls to come, in bytes. None by default: whether an image was met
+            before would show in the last digits, and a job that is resumed or shared would not give the same to the
+            last bit. For a service that is asked about one image again and again.
     """
 
     tokens_per_batch: int | None = None
     share_prefixes: bool = True
     prefetch: bool = True
+    image_bytes: int = 0
 
 
 def usual_tokens(device: str, width: int) -> int:

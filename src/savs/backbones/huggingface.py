@@ -169,6 +169,7 @@ class HuggingFaceBackbone:
             raise ValueError(f"batch_size={batch_size}; expected at least one example in a batch")
         heads = tuple(heads) if heads is not None else self.layout.heads
         wanted = self._wanted(heads)
+        self._passes.images.hold(self.levers.image_bytes)
         made = batches(
             examples,
             self._encoder,

@@ -3,8 +3,8 @@
 Knows a model and its devices; no examples' files, no order of batches. Three things are asked of each model once, by
 running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it),
 whether the rows of a batch leave each other as they are (HunYuanVL numbers the images of a whole batch, and turns
-their tokens by that number), and whether a prompt may go on from the keys and values of its beginning. Where not, the
-plain way is taken from then on.
+their tokens by that number), and whether a prompt may go on from the keys and values of its beginning; a fourth where
+features of images are to be kept, whether they stand for the images. Where not, the plain way is taken from then on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from savs.backbones.attention import AttentionMap, AttentionSource
 from savs.backbones.batches import Batch
 from savs.backbones.capture import Captured, capture_heads
 from savs.backbones.encoding import Encoder, Inputs
+from savs.backbones.image_features import ImageFeatures
 from savs.backbones.inputs import last_positions
 from savs.backbones.prefixes import obstacle, read_after
 from savs.data.example import Example
@@ -51,6 +52,7 @@ class Passes:
     Attributes:
         padding_is_harmless: whether prompts of unequal lengths may share a batch; None until that was needed.
         sharing_obstacle: why prompts do not share their beginnings; empty where they may.
+        images: features of images that were met before.
     """
 
     def __init__(self, model: PreTrainedModel, base: Any, encoder: Encoder, attention: AttentionMap, name: str) -> None:
@@ -58,7 +60,9 @@ class Passes:
         self.sharing_obstacle = obstacle(base, model.config, attention)
         #: By whether examples have media; asked at the first batch of such.
         self._rows_are_independent: dict[bool, bool] = {}
+        self.images = ImageFeatures(base)
         self._sharing_is_tried = False
+        self._images_are_tried = False
         self._model = model
         self._base = base
         self._encoder = encoder
@@ -72,6 +76,7 @@ class Passes:
                 does not take such examples.
         """
         try:
+            self._try_images(batch, wanted)
             z = self._run(batch, wanted)
         except (TypeError, ValueError) as error:
             raise self._encoder.refusal(batch.examples[0], error) from error
@@ -154,7 +159,7 @@ class Passes:
         if self.sharing_obstacle or batch.tails is None:
             return None
         try:
-            beginnings = self.on_device(batch.inputs)
+            beginnings = self.images.in_place_of_pixels(self.on_device(batch.inputs))
             z = wanted.taken_from(read_after(self._base, beginnings, batch.tails, wanted.sources, self._model.device))
         except Exception as error:
             # A model that keeps its state in another form says so in words of its own.
@@ -170,13 +175,22 @@ class Passes:
             self._sharing_is_tried = True
         return z
 
+    def _try_images(self, batch: Batch, wanted: Wanted) -> None:
+        """Ask once whether features of an image stand for it."""
+        if self._images_are_tried or not self.images.limit or not _has_media(batch):
+            return
+        self._images_are_tried = True
+        example = batch.examples[0]
+        if not self._agrees(self._read(self._whole([example]).inputs, wanted)[0], example, wanted):
+            self.images.give_up("it does not give the same from features of an image")
+
     def _share_no_more(self, reason: str) -> None:
         self.sharing_obstacle = reason
         _log.info("%s runs every prompt whole: %s", self._name, reason)
 
     def _agrees(self, z: FloatArray, example: Example, wanted: Wanted) -> bool:
         """Whether an example alone gives the same, up to more than rounding and less than any mistake."""
-        alone = self._read(self._whole([example]).inputs, wanted)[0]
+        alone = self._read(self._whole([example]).inputs, wanted, from_pixels=True)[0]
         tolerance = 1e-3 if self._model.dtype == torch.float32 else 0.1
         return bool(np.abs(z - alone).max() <= tolerance * np.abs(alone).max())
 
@@ -184,11 +198,12 @@ class Passes:
         inputs = self._encoder.encode(examples, [self._encoder.prompt(example) for example in examples])
         return Batch(tuple(range(len(examples))), tuple(examples), inputs)
 
-    def _read(self, inputs: Inputs, wanted: Wanted) -> FloatArray:
-        """Features of whole prompts, in one forward pass."""
+    def _read(self, inputs: Inputs, wanted: Wanted, *, from_pixels: bool = False) -> FloatArray:
+        """Features of whole prompts, in one forward pass; `from_pixels` runs every image, kept or not."""
         placed = self.on_device(inputs)
+        given = placed if from_pixels else self.images.in_place_of_pixels(placed)
         with torch.inference_mode(), capture_heads(wanted.sources, last_positions(placed)) as captured:
-            self._base(**placed, use_cache=False)
+            self._base(**given, use_cache=False)
         return wanted.taken_from(captured)
 
 
