@@ -290,3 +290,16 @@ def test_any_file_is_read_or_refused(tmp_path, content, suffix):
     path = (tmp_path / "rows").with_suffix(suffix)
     path.write_bytes(content)
     read_or_refused(path)
+
+
+def test_damaged_parquet_is_read_or_refused(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names = {"info": {"features": {"label": {"names": ["ripe", "raw"], "_type": "ClassLabel"}}}}
+    table = pa.table({"question": ["gr\u00f6\u00dfe?"] * 9, "label": [0, 1, -1] * 3})
+    path = tmp_path / "rows.parquet"
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), path)
+    assert [example.label for example in read_examples(path)] == ["ripe", "raw", None] * 3
+    whole = path.read_bytes()
+    for at in range(4, len(whole), 5):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        read_or_refused(path)

@@ -1,4 +1,4 @@
-"""Rows out of data files and folders of class folders, each with the place it stands at.
+"""Rows out of data files, each with the place it stands at.
 
 Knows how files are written, not what their columns mean. A row that cannot be read is handed on as a `BadRow`;
 a file that cannot be read is a `DataError`.
@@ -22,7 +22,6 @@ from savs.errors import DataError
 #: Suffixes of data files; any other file is known by its content.
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
-_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _DELIMITERS = {".tsv": "\t"}
 #: What files that cannot be read begin with, and what to do about them.
 _UNREADABLE = {
@@ -98,42 +97,6 @@ def file_rows(path: AnyPath) -> Iterator[Row | BadRow]:
         "(.csv, .tsv), Parquet, an index of words (.txt), vectors of MATLAB (.mat) or a folder with one folder a class",
         location=str(path),
     )
-
-
-def folder_rows(folder: AnyPath) -> Iterator[Row | BadRow]:
-    """One row a media file: `image`, `label` (the name of the folder it is in) and `id` (its path in `folder`).
-
-    Files that stand in `folder` itself have no label. Hidden files are passed over, and so is anything but media
-    beside the class folders; inside a class folder it is a bad row, and so is a class folder without anything.
-
-    Raises:
-        DataError: there is no image or video in it.
-    """
-    entries = _visible(folder)
-    classes = [entry for entry in entries if entry.is_dir()]
-    loose = [entry for entry in entries if entry.is_file() and guess_kind(entry.name)]
-    files = [(entry, None) for entry in loose] + [(entry, c.name) for c in classes for entry in _visible(c)]
-    if not any(guess_kind(entry.name) for entry, _ in files):
-        instead = [*(e for e in entries if e.name.endswith(SUFFIXES)), *(e.parent for e, _ in files if e.is_dir())]
-        hint = f"; did you mean {' or '.join(list(dict.fromkeys(map(str, instead)))[:4])}?" if instead else ""
-        raise DataError(f"holds no images and no class folders with images{hint}", location=str(folder))
-    for empty in [c for c in classes if all(entry.parent != c for entry, _ in files)]:
-        yield BadRow(str(empty), empty.name, "is an empty class folder; put its images there, or take it away")
-    for entry, label in files:
-        name = entry.name if label is None else f"{label}/{entry.name}"
-        kind = guess_kind(entry.name)
-        if entry.is_dir() or kind is None:
-            what = "a folder" if entry.is_dir() else "neither an image nor a video"
-            yield BadRow(
-                str(entry), name, f"is {what}; expected only images and videos in a class folder. Move it away"
-            )
-            continue
-        cells = {"image": Media(entry, kind), "id": name, "label": label}
-        yield Row(cells, str(entry), name)
-
-
-def _visible(folder: AnyPath) -> list[AnyPath]:
-    return sorted(e for e in folder.iterdir() if not e.name.startswith(".") and e.name.lower() not in _JUNK)
 
 
 def _line_rows(path: AnyPath) -> Iterator[Row | BadRow]:
@@ -269,21 +232,17 @@ def _csv_rows(path: AnyPath) -> Iterator[Row | BadRow]:
 def _parquet_rows(path: AnyPath) -> Iterator[Row]:
     """The rows of a Parquet file; of one that `datasets` wrote, with the names of classes instead of their numbers."""
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise DataError("needs pyarrow to be read; run: pip install 'savs[parquet]'", location=str(path)) from error
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             names = _class_names(file.schema_arrow.metadata or {})
-            index = 0
-            for batch in file.iter_batches():
-                for cells in batch.to_pylist():
-                    for column in names.keys() & cells.keys():
-                        cells[column] = names[column].get(cells[column])
-                    yield Row(cells, f"{path}[{index}]", f"{path.stem}:{index}")
-                    index += 1
-    except (pa.ArrowException, OSError) as error:
+            rows = (cells for batch in file.iter_batches() for cells in batch.to_pylist())
+            for index, cells in enumerate(rows):
+                named = {column: names[column].get(cells[column]) for column in names.keys() & cells.keys()}
+                yield Row({**cells, **named}, f"{path}[{index}]", f"{path.stem}:{index}")
+    except Exception as error:  # whatever the decoder, or what it makes of damage, trips over
         raise DataError(f"cannot be read as Parquet ({error}); make or get it again", location=str(path)) from error
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from savs.data.choices import without_options
 from savs.data.example import Example, Media
-from savs.data.formats import BadRow, Row, file_rows, folder_rows
+from savs.data.folders import folder_rows
+from savs.data.formats import BadRow, Row, file_rows
 from savs.data.hub import HubName, hub_rows, is_saved, saved_rows
 from savs.data.lookup_files import with_files
 from savs.data.media import verify
