@@ -145,6 +145,9 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
         assert each.points.shape == (len(each.labels), 2)
     names = {path.name for path in write_pages(found, tmp_path)}
     assert {"figure3-heads.svg", "figure3-tsne.svg"} <= names
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    write_pages(found, tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in first} == first, "the same results, the same bytes"
 
 
 def test_figures_leave_out_what_has_no_data_and_keep_their_legend(backbone, small, tmp_path):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
-from matplotlib.figure import Figure
 
 from savs.bench.cells import write_whole
 from savs.bench.columns import Column
@@ -35,7 +35,7 @@ from savs.bench.grids import (
 )
 from savs.bench.recipes import Panel
 from savs.bench.results import Results
-from savs.plot import figure_bytes, figure_data_uri
+from savs.plot import figure_bytes
 
 #: Scores beside each other before a table is broken.
 _ACROSS = 6
@@ -55,9 +55,9 @@ def write_pages(results: Results, folder: Path) -> list[Path]:
     """Write `<recipe>.md`, `.html`, `.csv`, `.json` and the figures as SVG; returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     name = results.recipe.name
-    drawn = {f"{name}-{part}": figure for part, figure in figures(results).items()}
+    drawn = {f"{name}-{part}": figure_bytes(figure) for part, figure in figures(results).items()}
     sections = _sections(results, list(drawn))
-    texts = {f"{stem}.svg": figure_bytes(figure).decode() for stem, figure in drawn.items()} | {
+    texts = {f"{stem}.svg": picture.decode() for stem, picture in drawn.items()} | {
         f"{name}.md": markdown(results, sections),
         f"{name}.html": html(results, sections, drawn),
         f"{name}.csv": table(results),
@@ -81,7 +81,7 @@ def markdown(results: Results, sections: Sequence[Section]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def html(results: Results, sections: Sequence[Section], drawn: Mapping[str, Figure]) -> str:
+def html(results: Results, sections: Sequence[Section], drawn: Mapping[str, bytes]) -> str:
     """The page as one HTML file that needs nothing else."""
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = files("savs").joinpath("templates/bench.html").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def html(results: Results, sections: Sequence[Section], drawn: Mapping[str, Figu
         title=results.recipe.title,
         opening=_opening(results, code=""),
         sections=sections,
-        pictures={name: figure_data_uri(figure) for name, figure in drawn.items()},
+        pictures={name: f"data:image/svg+xml;base64,{b64encode(svg).decode()}" for name, svg in drawn.items()},
     )
 
 
