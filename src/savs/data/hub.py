@@ -65,8 +65,8 @@ def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
         data = datasets.load_dataset(hub.name, hub.config, split=split, streaming=limit is not None)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"cannot be read from the Hub ({error}); check owner, name, configuration and split, your network, and "
-            "whether you must ask for access",
+            f"cannot be read from the Hub ({error}); check owner, name, configuration and split (or the path, if you "
+            "meant a file), your network, and whether you must ask for access",
             location=str(hub),
         ) from error
     place = HubName(hub.name, hub.config, split)
