@@ -140,7 +140,7 @@ def curve_grid(results: Results, panel: Panel) -> Grid:
     rows = tuple((line, *(mean(line, count) for count in counts)) for line in lines)
     head = (panel.counts, *(count.partition(" ")[0] for count in counts))
     says = (
-        "Mean over the data sets, of pairs and groups those that are right throughout; `none` where a data set has no "
+        "Mean over the data sets, of pairs and groups those that are right throughout; none where a data set has no "
         "number."
     )
     return Grid(f"{panel.title}, on the mean over data sets", head, rows, says=says)
