@@ -57,6 +57,9 @@ def test_the_presets_offered_are_those_of_the_classifier():
     from savs.cli.fit import Preset
 
     assert get_args(Preset) == tuple(PRESETS)
+    told = " ".join(out("fit", "--help").replace("│", " ").split())
+    assert "sav (the paper's rule), sav-loo, hec, gda-loo, calm, knn or linear." in told
+    assert all(name in told for name in PRESETS)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def fit(
     image_root: opt.ImageRoot = None,
     skip_bad: opt.SkipBad = False,
     preset: Annotated[
-        Preset, typer.Option(help="How heads classify, are ranked and combine; sav is the paper's rule.",
-                             rich_help_panel=opt.RULE)
+        Preset, typer.Option(help="How heads classify, are ranked and combine: sav (the paper's rule), sav-loo, hec, "
+                             "gda-loo, calm, knn or linear.", rich_help_panel=opt.RULE, metavar="NAME")
     ] = "sav",
     k: Annotated[
         int | None,

@@ -76,8 +76,9 @@ ModelOrStores = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.", rich_help_panel=MODEL)]
 ModelDtype = Annotated[
     Dtype | None,
-    typer.Option(help="Precision.", show_default="what the device computes in natively", rich_help_panel=MODEL),
-]
+    typer.Option(help="Precision: float32, bfloat16 or float16.", rich_help_panel=MODEL, metavar="NAME",
+                 show_default="what the device computes in natively"),
+]  # fmt: skip
 MaxPixels = Annotated[
     int | None,
     typer.Option(min=1, help="Pixel budget of an image (Qwen2-VL and the like).", rich_help_panel=MODEL, metavar="N"),
