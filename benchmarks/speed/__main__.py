@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import savs
-from benchmarks.speed import gpu, modelless, page, rows
+from benchmarks.speed import asked_again, gpu, modelless, page, rows
 from benchmarks.speed.models import Workload, embedded, many_image_tokens, text
 from benchmarks.speed.timing import NotTheSame, Row, Timer
 from savs.errors import SavsError
@@ -66,11 +66,11 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     add(*rows.fit_and_predict(language, few, TEXT_TARGETS))
     add(rows.overhead(demo, timer), rows.overhead(language, few))
     add(*rows.levers(demo, timer), rows.together(demo, few), *rows.levers(language, few))
-    add(*rows.more_questions(demo.name, demo.backbone, 4 if quick else 24, 64, timer, QUESTION_TARGET))
+    add(*asked_again.more_questions(demo.name, demo.backbone, 4 if quick else 24, 64, timer, QUESTION_TARGET))
     seeing = many_image_tokens(tiny=quick)
-    add(*rows.more_questions(seeing.spec.model, seeing, 2 if quick else 4, 224, few, QUESTION_TARGET))
-    add(*rows.images_again(demo.name, demo.backbone, 4 if quick else 24, 64, timer))
-    add(*rows.images_again(seeing.spec.model, seeing, 2 if quick else 4, 224, few))
+    add(*asked_again.more_questions(seeing.spec.model, seeing, 2 if quick else 4, 224, few, QUESTION_TARGET))
+    add(*asked_again.images_again(demo.name, demo.backbone, 4 if quick else 24, 64, timer))
+    add(*asked_again.images_again(seeing.spec.model, seeing, 2, 224, few))
     for n_classes in (10, 20) if quick else (10, 100, 1000):
         add(*modelless.scoring(n_classes, few))
     add(*modelless.storing(demo.backbone.spec, 64 if quick else 2048, few))

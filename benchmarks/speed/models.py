@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +23,9 @@ from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
 from savs.data.example import Example, Media
 from savs.data.sampling import sample_shots
 from savs.demo.tasks import load_demo_task
+from savs.extraction import extract
+from savs.features import HeadFeatures
+from savs.model import SAVModel
 
 #: SmolLM2-135M's shape.
 DECODER = {
@@ -52,6 +58,19 @@ class Workload:
     pool: tuple[Example, ...]
     shots: tuple[Example, ...]
     test: tuple[Example, ...]
+
+    @cached_property
+    def features(self) -> HeadFeatures:
+        """Of the pool, made once."""
+        return extract(self.backbone, self.pool)
+
+    def fitted(self, max_layer: int | None = None) -> SAVModel:
+        """The classifier with which prediction is timed, as `SAVModel.fit` makes it of the pool."""
+        heads = self.features.layout.heads
+        columns = [i for i, head in enumerate(heads) if max_layer is None or head.layer <= max_layer]
+        layout = replace(self.features.layout, heads=tuple(heads[i] for i in columns))
+        kept = replace(self.features, z=self.features.read_heads(columns), layout=layout)
+        return SAVModel.fit_features(kept, backbone=self.backbone)
 
 
 def embedded(n_shots: int, n_test: int) -> Workload:
@@ -177,6 +196,17 @@ def _byte_tokenizer(**special: str) -> t.PreTrainedTokenizerFast:
     return t.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", additional_special_tokens=["<image>"], **special
     )
+
+
+@contextmanager
+def levers_set(backbone: HuggingFaceBackbone, **changes: Any) -> Iterator[None]:
+    """Some of the backbone's levers set otherwise inside the block."""
+    before = backbone.levers
+    backbone.levers = replace(before, **changes)
+    try:
+        yield
+    finally:
+        backbone.levers = before
 
 
 def temporary() -> tempfile.TemporaryDirectory[str]:

@@ -30,8 +30,7 @@ _PARTS = {
     "questions": (
         "A further question about an image",
         "One question about each image, and four; what the further three cost each, against the first. Both are "
-        "batched. The embedded model sees an image as 16 tokens and a question as about 35, so most of a further "
-        "question is its own; the other model sees 196.",
+        "batched.",
     ),
     "images": (
         "An image that comes again",
@@ -47,9 +46,9 @@ _PARTS = {
 
 _LEFT_OUT = """## What was left out
 
-- **One query alone in the deepest layer.** The row above bounds what it could bring: the whole of what that layer
-  computes between its values and its heads' outputs, for all tokens. It would need another attention call for every
-  family.
+- **One query alone in the deepest layer.** The row above bounds what it could bring: the whole of that layer's
+  attention for all tokens, of which keys and values would still be needed. It would take another attention call for
+  every family.
 - **A batch size found by timing.** A rule that times itself forms other batches, and so other last digits, in every
   run; two machines that share a job would not agree. Tokens a batch are a property of the examples."""
 
@@ -85,8 +84,8 @@ def _setting(setting: Json) -> str:
     clock = "wall-clock seconds" if setting["clock"] == "wall" else "processor seconds of the process"
     return (
         f"{trial}Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), "
-        f"{setting['threads']} threads, {clock}, {setting['repeats']} repeats; the machine's load at the end was "
-        f"{setting['load']:.1f}. {versions}."
+        f"threads: {setting['threads']}, clock: {clock}, repeats: {setting['repeats']}; the machine's load at the end "
+        f"was {setting['load']:.1f}. {versions}."
     )
 
 

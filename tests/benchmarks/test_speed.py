@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import gpu, models, page, plain, rows
+from benchmarks.speed import asked_again, gpu, models, page, plain, rows
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.timing import NotTheSame, Spread, Timer, ratios
 from naive import fit_and_predict
@@ -58,6 +58,31 @@ def test_a_lever_that_changes_features_is_noticed(backbone, picture, monkeypatch
     monkeypatch.setattr(type(model), "head_activations", off)
     with pytest.raises(NotTheSame, match="batches of 8"):
         rows.levers(work, Timer(1, "cpu"))
+
+
+def test_images_that_come_again_are_compared_with_themselves(backbone, monkeypatch):
+    model = backbone("llava")
+    found = asked_again.images_again("tiny", model, 2, 32, Timer(1, "cpu"))
+    assert [row.slow for row in found] == ["met for the first time", "nothing kept", "nothing kept"]
+    assert model.levers.image_bytes == 0
+    assert model._passes.images.size == 0
+    read = type(model).head_activations
+    monkeypatch.setattr(
+        type(model), "head_activations", lambda self, asked: read(self, asked) + 1e-3 * bool(self.levers.image_bytes)
+    )
+    with pytest.raises(NotTheSame, match="tiny: an image again"):
+        asked_again.images_again("tiny", model, 2, 32, Timer(1, "cpu"))
+
+
+def test_a_question_says_how_much_of_its_prompt_is_shared(backbone):
+    model = backbone("llava")
+    shared, _ = asked_again.more_questions("tiny", model, 2, 32, Timer(1, "cpu"), 3.0)
+    one, *_ = asked = models.questions(models.pictures(1, 32), 4)
+    whole = model._inputs([one])["input_ids"][0].tolist()
+    others = [model._inputs([example])["input_ids"][0].tolist() for example in asked[1:]]
+    common = next(i for i, token in enumerate(whole) if any(row[i] != token for row in others))
+    own = np.mean([len(row) - common for row in (whole, *others)])
+    assert shared.note == f"{common} tokens are shared, {own:.0f} are a question's own"
 
 
 def test_ways_take_turns_and_ratios_are_made_repeat_by_repeat():
