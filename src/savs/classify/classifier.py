@@ -133,11 +133,11 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.classes_, targets = np.unique(labels, return_inverse=True)
         n_classes = len(self.classes_)
         if n_classes < 2:
-            raise ValueError(f"SAVClassifier needs at least two classes; got one class, {self.classes_[0]!r}")
+            raise ValueError(f"SAVClassifier needs at least two classes; got one class, {self.classes_.tolist()[0]!r}")
         smallest = int(np.bincount(targets).argmin())
         if np.bincount(targets)[smallest] < self.min_shots:
             raise ValueError(
-                f"class {self.classes_[smallest]!r} has one example; scoring heads on examples they have not seen "
+                f"class {self.classes_.tolist()[smallest]!r} has one example; scoring heads on examples they have not seen "
                 "needs at least two in every class. Add examples, or use scored_on='shots'"
             )
 
