@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,18 +27,16 @@ def examples(n: int, first: int = 0) -> list[Example]:
 
 
 class FakeBackbone:
-    """Counts the examples it is asked; `slow` seconds are spent on each call, `noise` is added to every value."""
+    """Counts the examples it is asked; `noise` is added to every value."""
 
-    def __init__(self, n_heads: int = 6, head_dim: int = 4, *, spec: BackboneSpec = SPEC, slow=0.0, noise=0.0) -> None:
+    def __init__(self, n_heads: int = 6, head_dim: int = 4, *, spec: BackboneSpec = SPEC, noise=0.0) -> None:
         self.spec = spec
         self.layout = HeadLayout.grid(2, n_heads // 2, head_dim)
-        self.slow = slow
         self.noise = noise
         self.asked: list[str] = []
 
     def head_activations(self, examples, *, heads=None, batch_size=None, progress=None):
         self.asked += [example.id for example in examples]
-        time.sleep(self.slow)
         z = np.stack([self.features(example.text) for example in examples]) + np.float32(self.noise)
         if progress is not None:
             progress(len(examples), len(examples))
@@ -57,22 +56,28 @@ class FakeBackbone:
 
 
 class Mortal(FakeBackbone):
-    """Tells in a folder which process runs it, and takes its time, so that one can be killed in mid-work."""
+    """Tells in a folder which process runs it; the first that is at its second piece dies there, as by `kill -9`."""
 
-    def __init__(self, folder: str, slow: float) -> None:
-        super().__init__(slow=slow)
+    def __init__(self, folder: str) -> None:
+        super().__init__()
         self.folder = Path(folder)
 
     def head_activations(self, examples, **options):
         self.folder.joinpath(f"{os.getpid()}-{uuid4().hex}").write_text(examples[0].id)
-        return super().head_activations(examples, **options)
+        z = super().head_activations(examples, **options)
+        if len(list(self.folder.glob(f"{os.getpid()}-*"))) == 2:
+            with suppress(FileExistsError):
+                with self.folder.joinpath("killed").open("x") as file:
+                    file.write(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGKILL)
+        return z
 
 
-def main(folder: str, n: str, commit_every: str, slow: str, noise: str, head_dim: str) -> None:
+def main(folder: str, n: str, commit_every: str, head_dim: str) -> None:
     from savs.extraction import fill
     from savs.store import ActivationStore
 
-    backbone = FakeBackbone(head_dim=int(head_dim), slow=float(slow), noise=float(noise))
+    backbone = FakeBackbone(head_dim=int(head_dim))
     store = ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

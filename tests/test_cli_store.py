@@ -184,6 +184,12 @@ def test_predictions_as_a_table_are_the_lines(store, data, tmp_path):
     assert "exists" in refused("predict", tmp_path / "clf", data, "-o", tmp_path / "answers.parquet")
 
 
+def test_workers_that_read_no_store_are_not_given_one(store, data, tmp_path):
+    done("fit", data, "--store", store, "-o", tmp_path / "clf")
+    message = refused("predict", tmp_path / "clf", data, "--store", store, "--engine", "ray")
+    assert "read no store; leave --store out, or --engine" in message
+
+
 def test_verify_is_for_stores(store, data, tmp_path):
     done("fit", data, "--store", store, "-o", tmp_path / "clf")
     assert "holds no store; --verify and --parquet are for" in refused("inspect", tmp_path / "clf", "--verify")

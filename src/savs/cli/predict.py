@@ -15,6 +15,7 @@ from savs.cli.files import bad_rows_path, check_output, json_lines, record_bad_r
 from savs.cli.parquet import parquet_rows
 from savs.cli.reading import attach_backbone, open_classifier, read
 from savs.engines.workers import Workers
+from savs.errors import StoreError
 
 if TYPE_CHECKING:
     from savs.data.example import Example
@@ -48,14 +49,18 @@ def predict(
 ) -> None:  # fmt: skip
     """Classify new examples: one JSON line each, with id, label, probabilities and votes.
 
-    Several classifiers that were fitted on one backbone, and ask alike, share one forward pass: a line for each of
-    them, which names it.
+    Several classifiers that were fitted on one backbone, and ask alike, share
+    one forward pass: a line for each of them, which names it.
 
     Lines come as the work proceeds. The probabilities are shares of the heads' votes and are not calibrated.
     """
     from savs.extraction import COMMIT_EVERY
     from savs.together import check_together
 
+    if engine == "ray" and store is not None:
+        raise StoreError(
+            "the workers of --engine ray read no store; leave --store out, or --engine", location=str(store)
+        )
     check_output(output, overwrite=overwrite)
     if skip_bad and output is not None:
         check_output(bad_rows_path(output), overwrite=overwrite)
@@ -64,7 +69,7 @@ def predict(
     fitted = models[0]
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=False)
     if engine == "ray":
-        answers = _by_a_pool(models, examples, model, Workers(workers, gpus_per_worker), batch_size)
+        answers = _by_a_pool(models, examples, model, device, Workers(workers, gpus_per_worker), batch_size)
         who = f"asking {fitted.spec.model} by {workers} workers"
     else:
         backbone = attach_backbone(fitted, model, device, store=store, asked=examples)
@@ -105,10 +110,11 @@ def _by_a_pool(
     models: Sequence[SAVModel],
     examples: Sequence[Example],
     location: str | None,
+    device: str | None,
     workers: Workers,
     batch_size: int | None,
 ) -> Iterator[list[list[Prediction]]]:
     """The same, by workers."""
     from savs.engines.ray_data import predict
 
-    return predict(models, examples, location=location, workers=workers, batch_size=batch_size)
+    return predict(models, examples, location=location, device=device, workers=workers, batch_size=batch_size)

@@ -61,7 +61,7 @@ def fill(
     """`extraction.fill` by many workers: the same pieces, the same batches, the same files in the store.
 
     Args:
-        store: in a folder that every worker sees under the same path, as it sees the media.
+        store: in a folder that every worker sees under the same path, as it sees the media (or under their URL).
         load: opens the backbone; called once in each worker.
         examples: the inputs.
         workers: who does it.
@@ -116,6 +116,7 @@ def predict(
     examples: Sequence[Example],
     *,
     location: str | None = None,
+    device: str | None = None,
     workers: Workers,
     batch_size: int | None = None,
     piece: int = COMMIT_EVERY,
@@ -124,8 +125,9 @@ def predict(
 
     Args:
         models: classifiers on one backbone, which each worker loads.
-        examples: the inputs, media in files that every worker sees under the same path.
+        examples: the inputs, media in files that every worker sees under the same path or URL.
         location: where the backbone is, if not where it was at fit time.
+        device: as for `savs.load_backbone`.
         workers: who does it.
         batch_size: examples in one forward pass.
         piece: examples that a worker is sent at a time.
@@ -142,7 +144,7 @@ def predict(
     bare = [model.without_backbone() for model in models]
 
     def make() -> Task:
-        bare[0].load_backbone(location)
+        bare[0].load_backbone(location, device=device)
         return lambda some: predict_many(bare, some, batch_size=batch_size)
 
     pieces = [examples[start : start + piece] for start in range(0, len(examples), piece)]
@@ -229,7 +231,7 @@ def _running(workers: Workers) -> Iterator[None]:
         options = {"num_cpus": cpus, "include_dashboard": False}
     if own:
         try:
-            ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:  # Ray raises nothing more particular
             ray.shutdown()
             raise BackboneError(f"Ray cannot be started or reached: {error}") from error
