@@ -271,7 +271,7 @@ def test_it_is_a_row_of_the_benchmark(server, tmp_path, monkeypatch):
     chosen = ["--columns", "eurosat", "--methods", "zero-shot-endpoint", "--draws", "1", "--shots", "2"]
     asked = ["bench", "table1", *chosen, "--max-test", "8", "--out", str(tmp_path / "out"), "--json"]
     behind = ["--endpoint", server.url, "--endpoint-model", "some-model", "--endpoint-prices", "2", "10"]
-    result = CliRunner().invoke(app, [*asked, *behind])
+    result = CliRunner().invoke(app, [*asked, *behind, "--jobs", "2"])
     assert result.exit_code == 0, result.stderr
     assert len(server.requests) == 8
     assert "some-model: 8 asked, 0 from the cache; 800 tokens in, 16 out; cost 0.0018" in result.stderr

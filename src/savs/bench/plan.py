@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -178,6 +178,8 @@ def fill_side_by_side(plan: Plan, jobs: int, told: Callable[[str], None]) -> Non
         told: called with the name of each column that is done.
     """
     names = plan.made_recipe().columns
+    # The rows of an endpoint are left to the caller, so that one process keeps to its limits and has the whole bill.
+    plan = replace(plan, endpoint=None)
     context = multiprocessing.get_context("spawn")
     # The numerical libraries count their threads when they are imported, and take the count from the environment.
     with _one_thread(), ProcessPoolExecutor(min(jobs, len(names)), context) as pool:

@@ -162,11 +162,12 @@ def _show(result: BakeOff) -> None:
             p_in_words(each.p_value) if each.p_value is not None else "",
         )
     show(made)
+    intervals = dict.fromkeys(each.score.method for each in result.contenders if each.score)
     what = "whole groups" if result.scored == "group" else "examples"
     show(
         Text(
             f"percent of {what}; {result.n_examples:,} examples of {result.n_classes} classes, {result.folds} folds x "
-            f"{result.repeats}; intervals: {next(c.score.method for c in result.contenders if c.score)}; p: signs "
+            f"{result.repeats}; intervals: {', '.join(intervals)}; p: signs "
             "flipped, corrected for the number of methods (Holm)",
             style="dim",
         )
