@@ -246,7 +246,7 @@ SCENE_KINDS: tuple[tuple[Asker, tuple[float, float, float]], ...] = (
     (ask_shape, (3.0, 1.0, 2.2)),
     (ask_colour, (3.0, 1.5, 2.4)),
     (ask_size, (2.0, 1.5, 2.2)),
-    (ask_count, (1.0, 0.5, 2.4)),
+    (ask_count, (2.0, 1.0, 3.6)),
     (ask_exists, (2.0, 3.0, 4.0)),
     (ask_match, (0.2, 1.5, 2.4)),
     (ask_attribute, (0.2, 2.0, 2.6)),

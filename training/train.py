@@ -67,7 +67,7 @@ RECIPE = Recipe(
     pictogram_copies=9,
     every=1,
     corpus_images=8_000,
-    tower_steps=3_600,
+    tower_steps=3_200,
     projector_steps=3_000,
     phases=(
         Phase("symbols", steps=800, lessons=((1.0, "all"),)),

@@ -1,6 +1,5 @@
-"""A run goes through all of its steps, is killed and goes on, and writes a model folder with a filled card."""
+"""What a run keeps, refuses and writes into the card; `python training/train.py --rehearse` goes through all of it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -64,25 +63,3 @@ def test_the_card_is_filled_between_its_marks_and_nowhere_else(tmp_path):
     assert path.read_text() == "a\n<!-- gates: begin -->\nnew\n<!-- gates: end -->\nb\n"
     with pytest.raises(ValueError, match="expected one <!-- data: begin -->"):
         card.fill(tmp_path, data="new")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (TRAINING / "cache").exists(), reason="the downloads of training are not here")
-def test_a_rehearsal_is_killed_resumes_and_writes_a_model_that_loads(tmp_path):
-    command = [sys.executable, str(TRAINING / "train.py"), "--rehearse", "--run", str(tmp_path), "--workers", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
-        for line in first.stdout:
-            if '"projector"' in line:
-                first.kill()
-                break
-    assert not (tmp_path / "short.pt").exists()
-    drawn = (tmp_path / "images.npy").stat().st_mtime_ns
-    subprocess.run(command, check=True, capture_output=True)
-    assert (tmp_path / "images.npy").stat().st_mtime_ns == drawn
-    phases = {entry["phase"] for entry in runfiles.read_log(tmp_path)}
-    assert phases == set(card.STEPS)
-    made, shipped = (folder / "README.md" for folder in (tmp_path / "model", MODEL))
-    assert card.data_table() in made.read_text()
-    assert "asked (1 fresh questions each)" in made.read_text()
-    assert "asked (1 fresh questions each)" not in shipped.read_text()
-    assert {path.name for path in made.parent.iterdir()} == {path.name for path in shipped.parent.iterdir()}
