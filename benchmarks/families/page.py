@@ -32,7 +32,8 @@ What the columns say:
   local files; a batch of unlike examples equals single ones, and other images give other heads. *no*: refused in one
   sentence, which stands below. *fails*: it should work, or be refused, and does neither yet.
 
-Media are images, and videos as frames. Models that hear are read with text and images: `savs` reads no audio.
+Media are images, and videos as frames. Models that hear are read with text and images: a row with audio is refused. Of
+models that also speak (Qwen2.5-Omni, Qwen3-Omni), the part that writes is opened.
 """
 
 _QUANTISED = """## Quantised weights

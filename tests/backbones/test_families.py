@@ -64,6 +64,8 @@ def test_what_savs_models_lists_has_passed_the_support_matrix():
         record = matrix[family.model_type]
         assert not record["problem"], family.name
         assert {record["inputs"][kinds[kind]] for kind in family.takes} == {"ok"}, family.name
+        assert "text" in family.takes or record["inputs"]["text"] != "ok", family.name
+        assert all(f"needs {library}" in family.note for library in record["needs"]), family.name
 
 
 def test_the_heads_listed_for_the_embedded_model_are_its_own():

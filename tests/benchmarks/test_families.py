@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-from benchmarks.families.certify import TOLERANCE, certify
+from benchmarks.families.certify import TOLERANCE, build, certify
 from benchmarks.families.model_types import ALL_TYPES, AUDIO_TYPES, INPUTS, MULTIMODAL_TYPES, TEXT_TYPES
 from benchmarks.families.page import RECORDS, counts, render, supported, verdict
+from benchmarks.families.processors import processor_for
 from benchmarks.families.shrink import shrunk
 from savs.backbones.attention import find_attention, layout_of, map_attention
+from savs.backbones.huggingface import load_backbone
+from savs.doctor import certify as certify_backbone
 from savs.errors import BackboneError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -172,6 +176,21 @@ def test_a_record_that_fails_anywhere_is_not_called_supported(matrix):
     refused = record["inputs"] | {"two images": "refused: takes one image an example"}
     assert supported(record | {"inputs": refused})
     assert not supported(record | {"inputs": refused | {"one image": "refused: takes none"}})
+
+
+@pytest.mark.parametrize("whole", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_of_a_model_that_speaks_the_part_that_writes_is_opened(whole, tmp_path):
+    """As the Hub has them: one folder for what thinks and what talks, the weights of each under its name."""
+    config = shrunk(f"{whole}_thinker")
+    processor_for(config).save_pretrained(tmp_path)
+    build(config, f"{whole}_thinker").save_pretrained(tmp_path)
+    weights = {f"thinker.{name}": weight for name, weight in load_file(tmp_path / "model.safetensors").items()}
+    save_file(weights | {"talker.voice": torch.zeros(2)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": whole, "thinker_config": settings}))
+    model = load_backbone(tmp_path, dtype="float32", device="cpu")
+    assert model.layout.shape == (3, 4)
+    assert certify_backbone(model, batch_sizes=()).trusted
 
 
 def _assert_still_so(model_type, then):

@@ -112,6 +112,7 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             f"cannot read the model {place}: {first_line(error)}. Expected a Hub id that this machine can reach or "
             f"has in its cache, a folder saved by transformers, a GGUF file, or {DEMO_NAME!r}"
         ) from error
+    config = _that_writes(config)
     if config.model_type in _REFUSED:
         raise BackboneError(f"{place} is of type {config.model_type!r}, {_REFUSED[config.model_type]}")
     if not _writes_text(config):
@@ -120,6 +121,15 @@ def load_config(place: str, *, revision: str | None) -> PreTrainedConfig:
             "expected an image-text-to-text or a causal language model"
         )
     return config
+
+
+def _that_writes(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Of an omni model, the part that sees, hears and writes; what speaks is left behind. Of any other, the whole."""
+    thinker: PreTrainedConfig | None = getattr(config, "thinker_config", None)
+    if thinker is None:
+        return config
+    thinker._commit_hash = getattr(config, "_commit_hash", None)  # a folder has none
+    return thinker
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
