@@ -189,6 +189,18 @@ def test_a_refusal_is_final_and_says_what_to_do(status, hint, server, client_of)
     assert "no such thing" in str(caught.value) and len(server.requests) == 1
 
 
+def test_where_one_request_is_refused_no_other_waits_to_be_tried_again(server, client_of):
+    server.script = lambda number, body: (
+        (401, {}) if body["messages"][0]["content"] == "bad" else (429, {}, {"Retry-After": "2"})
+    )
+    with pytest.raises(EndpointError, match="status 401"):
+        ChatClient(client_of(tries=2).endpoint).ask_all([say("slow"), say("bad")])
+    asked = [body["messages"][0]["content"] for body in server.requests]
+    assert asked.count("slow") <= 1 and asked.count("bad") == 1
+    server.script = lambda number, body: completion("Yes")
+    assert client_of().ask_all([say("slow")])[0].text == "Yes"
+
+
 def test_nobody_there(client_of, tmp_path):
     nowhere = ChatClient(Endpoint("http://127.0.0.1:9/v1", "m", cache=tmp_path, tries=2), sleep=lambda _: None)
     with pytest.raises(EndpointError, match="ConnectError"):

@@ -12,7 +12,6 @@ import os
 import random
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -143,12 +142,13 @@ class ChatClient:
 
     Args:
         endpoint: which model, and how.
-        sleep: waits so many seconds.
+        sleep: waits so many seconds; by default it stops waiting when the work is broken off.
     """
 
-    def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], object] | None = None) -> None:
         self.endpoint = endpoint
-        self._sleep = sleep
+        self._broken_off = threading.Event()
+        self._sleep = self._broken_off.wait if sleep is None else sleep
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
 
@@ -177,6 +177,7 @@ class ChatClient:
         """
         import httpx2
 
+        self._broken_off.clear()
         with (
             httpx2.Client(timeout=self.endpoint.timeout) as http,
             ThreadPoolExecutor(self.endpoint.at_once) as pool,
@@ -188,6 +189,7 @@ class ChatClient:
                     if progress is not None:
                         progress(done, len(futures))
             except BaseException:
+                self._broken_off.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             return [future.result() for future in futures]
@@ -235,6 +237,8 @@ class ChatClient:
                     pause = _asked_pause(response) or pause
             if number + 1 < self.endpoint.tries:
                 self._sleep(min(pause, _LONGEST_PAUSE))
+            if self._broken_off.is_set():
+                raise EndpointError(f"another request to {self.endpoint.url} failed, and this one was given up")
         raise EndpointError(
             f"{self.endpoint.url} gave no answer in {self.endpoint.tries} tries (last: {trouble}); try later, or ask "
             "fewer at once. What was answered is kept, and is not asked again"
