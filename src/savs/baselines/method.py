@@ -23,7 +23,7 @@ class Problem:
     Attributes:
         classes: the labels that an answer may have, sorted.
         shots: one draw of labelled examples.
-        test: the examples to answer.
+        test: the examples to answer, at least one.
         task: how they are asked, and in which words a label is answered.
         seed: of whatever a method draws itself; one draw of the shots, one seed.
     """
