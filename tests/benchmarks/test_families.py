@@ -167,6 +167,26 @@ def test_what_the_matrix_calls_supported_passed(matrix):
     assert all(supported(matrix[name]) for name in (*TEXT_TYPES, *AUDIO_TYPES))
 
 
+def test_every_known_exception_is_seen_in_the_matrix(matrix):
+    gated = (
+        "qwen3_5 qwen3_5_moe qwen4_exp minicpmv4_6 minicpmv4_7 minicpm_ocr dots3_note inkling2 lfm3_vl muse_glimmer "
+        "muse_spark step3p7 kosmos-2 qwen3_next"
+    )
+    assert {name for name, record in matrix.items() if record["gated"]} == set(gated.split())
+    for name in "kimi_k25 mistral4 mistral_large4 dots3_note glm5_next deepseek_v2 deepseek_v3".split():
+        assert set(matrix[name]["head_dims"]) == {16}, name  # of the values, where queries and keys are 24 wide
+    for name in "gemma3 mistral3 lighton_ocr paddleocr_vl".split():  # 128 wide, the hidden size 64
+        assert {heads * 32 for heads in matrix[name]["heads"]} == {128}, name
+        assert set(matrix[name]["head_dims"]) == {32}, name
+    for name in ("gemma4", "gemma4_unified"):
+        assert set(matrix[name]["head_dims"]) == {32, 64}, name
+    assert matrix["dots3_note"]["heads"] == [4, 4, 2]  # its number changes by layer too
+    without_softmax = {"conv", "linear_attention", "linear attention", "moe", "mlp"}
+    for name in "qwen3_5 qwen3_next glm5_next lfm2 lfm2_vl lfm3_vl nemotron_h_omni jamba minicpm_ocr".split():
+        assert set(matrix[name]["left_out"]) <= without_softmax and matrix[name]["left_out"], name
+        assert not set(matrix[name]["layers"]) & {layer for left in matrix[name]["left_out"].values() for layer in left}
+
+
 def test_a_record_that_fails_anywhere_is_not_called_supported(matrix):
     record = matrix["llava"]
     assert supported(record)
