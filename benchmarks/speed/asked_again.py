@@ -83,11 +83,11 @@ def images_again(name: str, backbone: HuggingFaceBackbone, n_images: int, side: 
         "met for the first time": lambda: with_levers(on, next(turns)),
         "met in an earlier call": partial(with_levers, on, seen),
     }
-    found = [timer.row("images", name, f"one question about each of {n_images} images", again)]
+    found = [timer.row("images", name, "a question about an image", again)]
     # The way without clears what was kept, so that every turn of the way with it begins with nothing.
     for what, examples in (
-        (f"four questions in front of each of {len(behind) // 4} images, one call", behind),
-        (f"{n_images} images that do not come again", seen),
+        ("questions in front of their image, four each in one call", behind),
+        ("images that do not come again", seen),
     ):
         ways: dict[str, Callable[[], object]] = {
             "nothing kept": partial(with_levers, off, examples),
