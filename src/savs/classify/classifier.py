@@ -137,8 +137,8 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         smallest = int(np.bincount(targets).argmin())
         if np.bincount(targets)[smallest] < self.min_shots:
             raise ValueError(
-                f"class {self.classes_.tolist()[smallest]!r} has one example; scoring heads on examples they have not seen "
-                "needs at least two in every class. Add examples, or use scored_on='shots'"
+                f"class {self.classes_.tolist()[smallest]!r} has one example; scoring heads on examples they have not "
+                "seen needs at least two in every class. Add examples, or use scored_on='shots'"
             )
 
         scores = np.empty(n_heads)
