@@ -13,6 +13,7 @@ from pathlib import Path
 from fetch import SOURCES
 from gates import GATES
 from learn import Phase
+from letters import FONTS
 
 
 def fill(folder: Path, **sections: str) -> None:
@@ -38,6 +39,9 @@ def data_table() -> str:
     """What training fetches and draws, with versions, checksums and licences."""
     rows = [[source.what, source.version, f"`{source.sha256}`", source.licence] for source in SOURCES.values()]
     rows.append(["scenes of one to four objects", "drawn by `savs.demo.scenes`", "", "Apache-2.0"])
+    rows.append(
+        [f"letters in {len(FONTS)} of Matplotlib's fonts", version("matplotlib"), "", "DejaVu's own, SIL OFL 1.1"]
+    )
     return _table(["data", "version", "SHA-256", "licence"], rows)
 
 

@@ -98,7 +98,7 @@ GATES = (
     Gate("attribute", 0.90, "0.45", about_scenes(questions.ask_attribute, questions.ask_size)),
     Gate("relations", 0.80, "0.38", about_scenes(questions.ask_where, questions.ask_relation)),
     Gate("easy-VQA, test half", 0.90, "", about_easy),
-    Gate("group of unseen pictograms", 0.70, "0.11", about_pictograms("group")),
+    Gate("group of unseen pictograms", 0.70, "0.10", about_pictograms("group")),
     Gate("subgroup of unseen pictograms", 0.0, "0.01", about_pictograms("subgroup")),
     Gate("neighbour, given relation", 0.0, "0.01", about_scenes(questions.ask_neighbour)),
     Gate("multiple choice", 0.0, "0.37", about_scenes(questions.ask_choice)),

@@ -1,4 +1,4 @@
-"""The training images and their labels: drawn scenes, augmented pictograms, easy-VQA's training half.
+"""The training images and their labels: drawn scenes, augmented pictograms, letters, easy-VQA's training half.
 
 Knows what an image shows and what of that is held out. Knows no question and no network.
 """
@@ -11,6 +11,7 @@ from multiprocessing import Pool
 import numpy as np
 from PIL import Image
 
+import letters
 from fetch import HANDS, EasyImage, Pictogram, augment, easy_vqa, pictograms, training_pictograms
 from savs.demo.holdout import is_held_out_combination
 from savs.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES, Object, Scene, render, sample_scene
@@ -121,12 +122,20 @@ def _draw_pictogram(job: tuple[Pictogram, int]) -> np.ndarray:
     return augment(item.draw(colour, SIDE), rng, strong=True)
 
 
+def _draw_letter(index: int) -> np.ndarray:
+    return letters.draw(_letter(index), np.random.default_rng([SEED + 4, index]), SIDE)
+
+
+def _letter(index: int) -> str:
+    return letters.LETTERS[index % len(letters.LETTERS)]
+
+
 def _draw_easy(job: tuple[Image.Image, int]) -> np.ndarray:
     return augment(job[0], np.random.default_rng([SEED + 3, job[1]]), strong=False)
 
 
-def draw_data(n_scenes: int, copies: int, every: int = 1) -> tuple[np.ndarray, Data]:
-    """Draw or read every training image: scenes, `copies` of each pictogram in two hands, easy-VQA's training half.
+def draw_data(n_scenes: int, copies: int, n_letters: int, every: int = 1) -> tuple[np.ndarray, Data]:
+    """Draw or read every training image: scenes, `copies` of each pictogram, letters, easy-VQA's training half.
 
     With `every`, only every so-many-th pictogram and image of easy-VQA, for a rehearsal.
 
@@ -135,16 +144,19 @@ def draw_data(n_scenes: int, copies: int, every: int = 1) -> tuple[np.ndarray, D
     """
     seen = training_pictograms([item for hand in HANDS for item in pictograms(hand)])
     easy = [(item, known) for item in easy_vqa("train") if (known := easy_object(item)) and not known.is_held_out]
-    vocabularies = {key: sorted({getattr(p, key) for p in seen}) for key in NAMED}
+    written = [letters.describe(_letter(i)) for i in range(n_letters)]
+    vocabularies = {key: sorted({getattr(p, key) for p in seen} | {each[key] for each in written}) for key in NAMED}
     jobs, easy = [(p, i) for i, p in enumerate(seen[::every] * copies)], easy[::every]
     with Pool() as pool:
         images = [
             *pool.imap(_draw_scene, range(n_scenes), chunksize=256),
             *pool.imap(_draw_pictogram, jobs, chunksize=256),
+            *pool.imap(_draw_letter, range(n_letters), chunksize=256),
             *pool.imap(_draw_easy, [(item.image, i) for i, (item, _) in enumerate(easy)], chunksize=256),
         ]
     records: list[dict] = [{"kind": "scene", "index": i} for i in range(n_scenes)]
     records += [{"kind": "pictogram", "name": p.name, "group": p.group, "subgroup": p.subgroup} for p, _ in jobs]
+    records += [{"kind": "pictogram", **each} for each in written]
     records += [{"kind": "easy", "object": known, "questions": item.questions} for item, known in easy]
     return np.stack(images), label(records, vocabularies)
 

@@ -24,7 +24,7 @@ from savs.demo.scenes import render, sample_scene
 WIDTH, HEADS = 256, 8
 MEAN, STD = 0.5, 0.25
 #: Images of each kind in a batch.
-SHARES = {"scene": 48, "pictogram": 36, "easy": 12}
+SHARES = {"scene": 46, "pictogram": 40, "easy": 10}
 PEAK_RATE = 1.5e-3
 
 

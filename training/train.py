@@ -54,6 +54,7 @@ class Recipe:
 
     scenes: int
     pictogram_copies: int
+    letters: int
     every: int
     corpus_images: int
     tower_steps: int
@@ -65,6 +66,7 @@ class Recipe:
 RECIPE = Recipe(
     scenes=44_000,
     pictogram_copies=9,
+    letters=7_800,
     every=1,
     corpus_images=8_000,
     tower_steps=3_200,
@@ -80,6 +82,7 @@ RECIPE = Recipe(
 REHEARSAL = Recipe(
     scenes=400,
     pictogram_copies=1,
+    letters=104,
     every=20,
     corpus_images=400,
     tower_steps=4,
@@ -92,7 +95,7 @@ REHEARSAL = Recipe(
 def draw_images(run: Path, recipe: Recipe) -> None:
     """Draw every image, once."""
     start = time.time()
-    save_data(run, *draw_data(recipe.scenes, recipe.pictogram_copies, recipe.every))
+    save_data(run, *draw_data(recipe.scenes, recipe.pictogram_copies, recipe.letters, recipe.every))
     log(run, phase="data", seconds=round(time.time() - start, 1))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 
+import letters  # noqa: E402
 import questions  # noqa: E402
 import wordings  # noqa: E402
 from fetch import Pictogram, easy_vqa, kin, training_pictograms  # noqa: E402
@@ -47,6 +48,14 @@ def test_training_reads_no_evaluation_package():
     texts = {path.name: path.read_text() for path in TRAINING.glob("*.py")}
     assert not [name for name in EVALUATION_PACKAGES if any(name in text for text in texts.values())]
     assert [name for name, text in texts.items() if 'easy_vqa("test")' in text] == ["gates.py"]
+
+
+def test_of_all_that_is_written_only_letters_are_drawn():
+    assert letters.LETTERS.isalpha() and len(set(letters.LETTERS)) == 52
+    told = {tuple(letters.describe(letter).values()) for letter in letters.LETTERS}
+    assert len(told) == 52 and ("letters", "capital letters", "capital q") in told
+    one, again, other = (letters.draw(letter, np.random.default_rng(0), 64) for letter in "qqQ")
+    assert (one == again).all() and (one != other).any()
 
 
 def drawing(colour: str, **kept) -> Pictogram:
