@@ -101,7 +101,7 @@ def test_models_starts_with_the_embedded_one():
 
 def test_models_are_found_by_a_part_of_their_name():
     assert {family["model_type"] for family in json.loads(out("models", "QWEN2", "--json"))} == {
-        *("llava_onevision", "qwen2_vl", "qwen2_5_vl"),
+        *("llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen2_5_omni_thinker"),
     }
     assert [family["name"] for family in json.loads(out("models", "mllama", "--json"))] == ["Llama 3.2 Vision"]
     assert json.loads(out("models", "no-such-family", "--json")) == []

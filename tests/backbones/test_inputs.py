@@ -69,7 +69,7 @@ def test_a_model_whose_rows_change_each_other_gets_one_at_a_time(model_folder, m
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
     sizes = []
 
-    def read(inputs, wanted):
+    def read(inputs, wanted, *, from_pixels=False):
         """Features that are the number of the row in its batch."""
         sizes.append(len(inputs["input_ids"]))
         rows = np.arange(1, sizes[-1] + 1, dtype=np.float32)[:, None, None]
@@ -89,7 +89,7 @@ def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
     widths = []
 
-    def read(inputs, wanted):
+    def read(inputs, wanted, *, from_pixels=False):
         """Features that are the width of the batch: whatever is padded comes out wrong."""
         widths.append(inputs["input_ids"].shape[1])
         return np.full((len(inputs["input_ids"]), len(wanted.columns), wanted.head_dim), widths[-1], dtype=np.float32)

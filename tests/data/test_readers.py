@@ -163,6 +163,14 @@ def test_tables_as_all_sorts_of_programs_write_them(tmp_path, name, text):
     assert (example.text, example.label) == ("Ripe?", "yes")
 
 
+def test_a_cell_may_be_longer_than_python_reads_by_itself(tmp_path):
+    """An image as a data URI easily is."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"question,label\n{'a' * 200_000},yes\n")
+    (example,) = read_examples(path)
+    assert example.text == "a" * 200_000
+
+
 def test_one_image_or_video_is_one_example(draw, film):
     for path, kind in ((draw("a.png"), "image"), (film("b.mp4", [0, 9]), "video")):
         (example,) = read_examples(path)

@@ -23,6 +23,8 @@ from savs.errors import DataError
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 _DELIMITERS = {".tsv": "\t"}
+#: A cell may hold a whole image as a data URI; Python's own limit is 128 KiB.
+_LARGEST_CELL = 2**31 - 1
 #: What files that cannot be read begin with, and what to do about them.
 _UNREADABLE = {
     b"\x1f\x8b": "is compressed (gzip); unpack it",
@@ -197,6 +199,7 @@ def _csv_rows(path: AnyPath) -> Iterator[Row | BadRow]:
 
     Columns are parted by the comma, semicolon or tab that the header has most of; columns without a name are no one's.
     """
+    csv.field_size_limit(_LARGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
