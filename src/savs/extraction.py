@@ -5,6 +5,7 @@ Selects nothing, measures nothing. What is stored is never run again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -267,7 +268,7 @@ def _unique_ids(examples: Sequence[Example]) -> tuple[str, ...]:
     ids = tuple(example.id for example in examples)
     if not ids:
         raise DataError("there are no examples to run; expected at least one")
-    if len(set(ids)) < len(ids):
-        doubled = next(example_id for example_id in ids if ids.count(example_id) > 1)
+    doubled, times = Counter(ids).most_common(1)[0]
+    if times > 1:
         raise DataError(f"two examples have the id {doubled!r}; ids must be unique, since results are keyed by them")
     return ids

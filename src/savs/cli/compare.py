@@ -11,7 +11,7 @@ import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, show, waiting, working, write_json
-from savs.cli.files import bad_rows_path, check_output, record_bad_rows, write_json_file
+from savs.cli.files import check_output, record_bad_rows, write_json_file
 from savs.cli.reading import read
 from savs.cli.stores import loader, open_stored
 
@@ -73,9 +73,7 @@ def compare(
     With --endpoint a closed model's own answers are among what must be beaten.
     """
     closed = opt.endpoint_of(endpoint, endpoint_model, endpoint_prices)
-    check_output(output, overwrite=overwrite)
-    if skip_bad and output is not None:
-        check_output(bad_rows_path(output), overwrite=overwrite)
+    check_output(output, overwrite=overwrite, bad_rows=skip_bad)
     load = loader(store, model, device=device, **opt.given(
         revision=revision, dtype=dtype, max_pixels=max_pixels, video_frames=video_frames,
         attention_modules=attention_modules,

@@ -10,7 +10,7 @@ import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, show, warn, working, write_json
-from savs.cli.files import bad_rows_path, check_output, record_bad_rows, write_json_file
+from savs.cli.files import check_output, record_bad_rows, write_json_file
 from savs.cli.reading import attach_backbone, leaks_to_json, open_classifier, read, warn_of_leaks
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def evaluate(
     """
     from savs.extraction import StoredBackbone
 
-    check_output(output, overwrite=overwrite)
-    if skip_bad and output is not None:
-        check_output(bad_rows_path(output), overwrite=overwrite)
+    check_output(output, overwrite=overwrite, bad_rows=skip_bad)
     fitted = open_classifier(classifier)
     examples, bad = read(data, task=fitted.task, image_root=image_root, skip_bad=skip_bad, require_labels=True)
     positive = positive if positive is not None else fitted.task.positive

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Write = Callable[[Mapping[str, Any]], None]
 
 
-def check_output(path: Path | None, *, overwrite: bool) -> None:
-    """Refuse an output file that is there already, or cannot be.
+def check_output(path: Path | None, *, overwrite: bool, bad_rows: bool = False) -> None:
+    """Refuse an output file that is there already, or cannot be; and with `bad_rows` the record beside it.
 
     Raises:
         OutputExistsError: it exists, and `overwrite` is not set, or it is a folder.
@@ -37,6 +37,8 @@ def check_output(path: Path | None, *, overwrite: bool) -> None:
         raise OutputExistsError(f"{path} exists; choose another name, or add --overwrite")
     if not path.parent.is_dir():
         raise FileNotFoundError(2, "there is no such folder", str(path.parent))
+    if bad_rows:
+        check_output(bad_rows_path(path), overwrite=overwrite)
 
 
 def bad_rows_path(output: Path) -> Path:

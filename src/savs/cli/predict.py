@@ -11,7 +11,7 @@ import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, working
-from savs.cli.files import bad_rows_path, check_output, json_lines, record_bad_rows
+from savs.cli.files import check_output, json_lines, record_bad_rows
 from savs.cli.parquet import parquet_rows
 from savs.cli.reading import attach_backbone, open_classifier, read
 from savs.engines.workers import Workers
@@ -61,9 +61,7 @@ def predict(
         raise StoreError(
             "the workers of --engine ray read no store; leave --store out, or --engine", location=str(store)
         )
-    check_output(output, overwrite=overwrite)
-    if skip_bad and output is not None:
-        check_output(bad_rows_path(output), overwrite=overwrite)
+    check_output(output, overwrite=overwrite, bad_rows=skip_bad)
     models = [open_classifier(classifier) for classifier in classifiers]
     check_together(models)
     fitted = models[0]

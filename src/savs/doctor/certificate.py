@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from savs.doctor.inputs import image_examples, text_examples
+from savs.errors import first_line
 from savs.features import FloatArray
 
 if TYPE_CHECKING:
@@ -180,8 +181,7 @@ def _finding(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Check(name, "fail", f"{type(error).__name__}: {text}")
+        return Check(name, "fail", f"{type(error).__name__}: {first_line(error)}")
 
 
 def _warned(check: Check) -> Check:
