@@ -36,7 +36,7 @@ class Book:
         way = self.rng.random()
         if stage == "grounding" and way < 0.85:  # what is asked of things is plainest where there are few of them
             pool = self.singles if way < 0.1 else self.doubles
-        elif stage == "all" and way < 0.14:
+        elif stage == "all" and way < 0.2:
             return self._pair(n)
         else:
             kind = "scene" if way < 0.78 else "pictogram" if way < 0.94 else "easy"
@@ -45,7 +45,7 @@ class Book:
         return [index], self.single(index, n, stage=stage)
 
     def _pair(self, n: int) -> tuple[list[int], list[Question]]:
-        pool = self.singles if self.rng.random() < 0.65 else self.pools["scene"]
+        pool = self.singles if self.rng.random() < 0.75 else self.pools["scene"]
         while True:
             first, *others = (int(i) for i in self.rng.choice(pool, 9, replace=False))
             one = self.scenes[first]

@@ -6,7 +6,7 @@ import numpy as np
 
 from asking import Question, ask, claim, options, pick
 from savs.demo.scenes import Scene, article
-from wordings import STATEMENTS, WORDINGS
+from wordings import CALLED, STATEMENTS, WORDINGS
 
 
 def pictogram_questions(
@@ -40,7 +40,7 @@ def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int
     names = [{o.name for o in scene.objects} for scene in scenes]
     while len(found) < n:
         way = rng.random()
-        if way < 0.45:
+        if way < 0.3:
             where = int(rng.integers(2))
             only = sorted(names[where] - names[1 - where])
             if only:
@@ -49,11 +49,12 @@ def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int
         elif way < 0.85 and all(len(scene.objects) == 1 for scene in scenes):
             key = pick(rng, ("shape", "colour", "size", "texture"))
             same = getattr(first.objects[0], key) == getattr(second.objects[0], key)
-            word, yes, no = pick(
+            named = pick(rng, CALLED.get(key, (key,)))
+            wording, yes, no = pick(
                 rng,
-                (("same", "yes", "no"), ("same", "same", "different"), ("different", "no", "yes")),
+                (("pair_same", "yes", "no"), ("pair_same", "same", "different"), ("pair_differs", "no", "yes")),
             )
-            text = pick(rng, WORDINGS["pair_same"]).format(k=key, same=word)
+            text = pick(rng, WORDINGS[wording]).format(k=named)
             if yes == "same":
                 text = f"{text} same or different?"
             found.append(Question("pair_same", text, yes if same else no))

@@ -144,10 +144,17 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "look for {n}: first or second image?", "find {n}. which image?", "is {n} in the first or second picture?",
     ),
     "pair_same": (
-        "{same} {k}?", "do both images have the {same} {k}?", "is the {k} the {same}?",
-        "compare the {k}: is it the {same}?", "are the two objects of the {same} {k}?", "{k}: {same} in both?",
-        "do the objects have the {same} {k}?", "both of the {same} {k}?", "is it the {same} {k} twice?",
-        "would you say the {k} is the {same}?", "is the {same} {k} in both pictures?", "check the {k}. is it the {same}?",
+        "same {k}?", "do both images have the same {k}?", "is the {k} the same?", "compare the {k}: is it the same?",
+        "are the two objects of the same {k}?", "{k}: the same in both?", "do the objects have the same {k}?",
+        "both of the same {k}?", "is it the same {k} twice?", "would you say the {k} is the same?",
+        "is the same {k} in both pictures?", "check the {k}. is it the same?", "does the {k} agree?",
+        "do the two things share their {k}?",
+    ),
+    "pair_differs": (
+        "different {k}?", "is the {k} different?", "compare the {k}: does it differ?", "do the objects differ in {k}?",
+        "do both images show a different {k}?", "check the {k}. is it another in the second?",
+        "would you say the {k} is different?", "has the second thing another {k}?", "are there two {k}s?",
+        "does the {k} change?", "is the {k} unlike in the two?", "has each its own {k}?",
     ),
     "pair_more": (
         "which image has more objects?", "more things in the first or second?", "where are more shapes?",
@@ -238,6 +245,8 @@ DEFINITIONS: tuple[str, ...] = (
     "the word {w} stands for {x}. {q}", "in our language {x} is a {w}. {q}", "say {w} for {x}. {q}",
     "{x} is called {w}. {q}", "new word: {w} is {x}. {q}", "if {x} is a {w}: {q}", "{w}: {x}. {q}", "take {w} as {x}. {q}",
 )  # fmt: skip
+#: Other words for an attribute.
+CALLED = {"shape": ("shape", "shape", "form"), "colour": ("colour", "colour", "color")}
 NUMBERS = ("zero", "one", "two", "three", "four")
 MARKS = ("{l}) {x}", "{l}. {x}", "({l}) {x}", "{l}: {x}")
 RELATION_WORDS: dict[str, tuple[str, ...]] = {
