@@ -34,7 +34,7 @@ def pictogram_questions(
 
 
 def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int) -> list[Question]:
-    """`n` questions about two scenes shown one after the other."""
+    """`n` questions about two scenes shown one after the other, which must not show the same things."""
     found: list[Question] = []
     scenes = (first, second)
     names = [{o.name for o in scene.objects} for scene in scenes]
