@@ -148,7 +148,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "are the two objects of the same {k}?", "{k}: the same in both?", "do the objects have the same {k}?",
         "both of the same {k}?", "is it the same {k} twice?", "would you say the {k} is the same?",
         "is the same {k} in both pictures?", "check the {k}. is it the same?", "does the {k} agree?",
-        "do the two things share their {k}?",
+        "is the {k} shared by both?",
     ),
     "pair_differs": (
         "different {k}?", "is the {k} different?", "compare the {k}: does it differ?", "do the objects differ in {k}?",
