@@ -24,8 +24,9 @@ _PARTS = {
     ),
     "overhead": (
         "Around the forward",
-        "Reading heads from examples, against the bare forward of the same batches with inputs made before. The aim "
-        "is a ratio under 1.10.",
+        "Reading heads from examples, against the bare forward of the same batches with inputs made before. The inputs "
+        "of a batch are made while the one before runs; nothing runs beside the first, which is half of a job of two. "
+        "The aim is a ratio under 1.10.",
     ),
     "questions": (
         "A further question about an image",

@@ -23,6 +23,19 @@ def test_paths_are_relative_to_the_file_and_ids_name_the_line(draw, jsonl):
     assert (second.id, second.text, second.label) == ("rows:2", "What is shown?", "no")
 
 
+def test_what_is_asked_may_stand_in_a_column_called_text(draw, jsonl):
+    draw("a.png")
+    path = jsonl(
+        {"text": "the card was refused", "label": "banking"},
+        {"image": "a.png", "text": "Ripe?", "label": "yes"},
+        {"image": "a.png", "text": "scanned words", "question": "Ripe?", "label": "yes"},
+        {"image": "a.png", "text": "", "label": "yes"},
+    )
+    assert [e.text for e in read_examples(path)] == ["the card was refused", "Ripe?", "Ripe?", "What is shown?"]
+    with pytest.raises(DataError, match="has neither media nor text; .*'question'"):
+        read_examples(jsonl({"text": "", "label": "banking"}))
+
+
 def test_image_may_be_a_list_a_video_or_absent(draw, film, jsonl):
     draw("a.png")
     draw("b.png", seed=1)

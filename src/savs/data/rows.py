@@ -69,7 +69,7 @@ class RowReader:
     def _example(self, row: Row, suffix: str, cells: Cells) -> Example:
         fields = self.task.fields
         media = self._media(cells)
-        self._check_unread(row.cells, media)
+        self._check_unread(row.cells, cells, media)
         text = self.task.render(cells)
         marks = text.count(IMAGE_MARK)
         if marks and marks != len(media):
@@ -104,14 +104,24 @@ class RowReader:
             )
         return tuple(media)
 
-    def _check_unread(self, cells: Cells, media: tuple[Media, ...]) -> None:
-        """A misnamed column must not silently turn an image into no image, or a question into the default prompt."""
+    def _check_unread(self, own: Cells, cells: Cells, media: tuple[Media, ...]) -> None:
+        """A misnamed column must not silently turn an image into no image, or a question into the default prompt.
+
+        Args:
+            own: the row as it came.
+            cells: with the task's columns and defaults.
+            media: of the row.
+        """
         task = self.task
-        empty = [column for column in task.defaults if column in task.columns and is_empty(cells.get(column))]
-        if empty and not media:
-            expected = ", ".join(map(repr, (*task.fields.media, *empty)))
-            raise DataError(f"has neither media nor text; expected one of {expected} among {listed(cells)}")
-        unread = {column: value for column, value in cells.items() if column not in self._read_columns}
+        left_to_default = [
+            column
+            for column, text in task.defaults.items()
+            if column in task.columns and cells[column] == text and is_empty(own.get(column))
+        ]
+        if left_to_default and not media:
+            expected = ", ".join(map(repr, (*task.fields.media, *left_to_default)))
+            raise DataError(f"has neither media nor text; expected one of {expected} among {listed(own)}")
+        unread = {column: value for column, value in own.items() if column not in self._read_columns}
         for column, value in unread.items():
             if not media and _is_audio(value):
                 raise DataError(
@@ -120,8 +130,8 @@ class RowReader:
                 )
             if not media and task.fields.media and _looks_like_media(value):
                 what, instead = "an image or a video", task.fields.media
-            elif empty and isinstance(value, str) and len(value.split()) > 1 and not _looks_like_media(value):
-                what, instead = "text", tuple(empty)
+            elif left_to_default and isinstance(value, str) and len(value.split()) > 1 and not _looks_like_media(value):
+                what, instead = "text", tuple(left_to_default)
             else:
                 continue
             raise DataError(
