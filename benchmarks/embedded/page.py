@@ -56,8 +56,7 @@ def render(
             "# The embedded model: what it can and cannot do",
             f"Made by `{setting['command']}`, which writes this page, its figure and "
             f"[`embedded.json`](embedded.json) with every number. Nothing here was edited by hand.",
-            f"{len(results)} tasks that the embedded model's training was not to see (its card tells what of them came "
-            "near it all the same). Each is fitted on "
+            f"{len(results)} tasks that the embedded model's training never saw. Each is fitted on "
             f"{setting['shots']} labelled examples a class (fewer where a task says so) in {setting['draws']} draws, "
             "and tested on the same examples in each. Tasks, prompts, settings and aims were fixed before the model "
             "that is measured here existed. Brackets hold a 95 % interval for new shots and new test "
