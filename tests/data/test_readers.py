@@ -30,8 +30,10 @@ def test_what_is_asked_may_stand_in_a_column_called_text(draw, jsonl):
         {"image": "a.png", "text": "Ripe?", "label": "yes"},
         {"image": "a.png", "text": "scanned words", "question": "Ripe?", "label": "yes"},
         {"image": "a.png", "text": "", "label": "yes"},
+        {"text": "What is shown?", "label": "yes"},
     )
-    assert [e.text for e in read_examples(path)] == ["the card was refused", "Ripe?", "Ripe?", "What is shown?"]
+    said = ["the card was refused", "Ripe?", "Ripe?", "What is shown?", "What is shown?"]
+    assert [e.text for e in read_examples(path)] == said
     with pytest.raises(DataError, match="has neither media nor text; .*'question'"):
         read_examples(jsonl({"text": "", "label": "banking"}))
 

@@ -68,8 +68,10 @@ class RowReader:
 
     def _example(self, row: Row, suffix: str, cells: Cells) -> Example:
         fields = self.task.fields
+        defaults = self.task.defaults_for(cells)
+        cells = {**cells, **defaults}
         media = self._media(cells)
-        self._check_unread(row.cells, cells, media)
+        self._check_unread(row.cells, defaults, media)
         text = self.task.render(cells)
         marks = text.count(IMAGE_MARK)
         if marks and marks != len(media):
@@ -104,24 +106,20 @@ class RowReader:
             )
         return tuple(media)
 
-    def _check_unread(self, own: Cells, cells: Cells, media: tuple[Media, ...]) -> None:
+    def _check_unread(self, cells: Cells, defaults: Cells, media: tuple[Media, ...]) -> None:
         """A misnamed column must not silently turn an image into no image, or a question into the default prompt.
 
         Args:
-            own: the row as it came.
-            cells: with the task's columns and defaults.
+            cells: the row as it came.
+            defaults: what stands in for columns that it leaves out.
             media: of the row.
         """
         task = self.task
-        left_to_default = [
-            column
-            for column, text in task.defaults.items()
-            if column in task.columns and cells[column] == text and is_empty(own.get(column))
-        ]
-        if left_to_default and not media:
-            expected = ", ".join(map(repr, (*task.fields.media, *left_to_default)))
-            raise DataError(f"has neither media nor text; expected one of {expected} among {listed(own)}")
-        unread = {column: value for column, value in own.items() if column not in self._read_columns}
+        unasked = tuple(column for column in defaults if column in task.columns)
+        if unasked and not media:
+            expected = ", ".join(map(repr, (*task.fields.media, *unasked)))
+            raise DataError(f"has neither media nor text; expected one of {expected} among {listed(cells)}")
+        unread = {column: value for column, value in cells.items() if column not in self._read_columns}
         for column, value in unread.items():
             if not media and _is_audio(value):
                 raise DataError(
@@ -130,8 +128,8 @@ class RowReader:
                 )
             if not media and task.fields.media and _looks_like_media(value):
                 what, instead = "an image or a video", task.fields.media
-            elif left_to_default and isinstance(value, str) and len(value.split()) > 1 and not _looks_like_media(value):
-                what, instead = "text", tuple(left_to_default)
+            elif unasked and isinstance(value, str) and len(value.split()) > 1 and not _looks_like_media(value):
+                what, instead = "text", unasked
             else:
                 continue
             raise DataError(

@@ -155,7 +155,7 @@ class Task:
         return self.answers.get(label, label)
 
     def render(self, row: Cells) -> str:
-        """The prompt for one row (after `expand`).
+        """The prompt for one row (after `expand`, with its defaults).
 
         Raises:
             DataError: a column that the template names is missing, or holds no text.
@@ -167,16 +167,16 @@ class Task:
         return next((layout for layout in self.layouts if layout.signs.fit(row)), None)
 
     def expand(self, row: Cells) -> tuple[tuple[str, Cells], ...]:
-        """The examples one row holds, as (suffix of the id, row with the task's own columns and defaults filled in).
+        """The examples one row holds, as (suffix of the id, row with the task's own columns), without defaults.
 
         Raises:
             DataError: the row is not as its layout says.
         """
         layout = self.layout_of(row)
-        rows = [("", dict(row))] if layout is None else layout.rows(row)
-        return tuple((suffix, {**cells, **self._missing(cells)}) for suffix, cells in rows)
+        return (("", row),) if layout is None else tuple(layout.rows(row))
 
-    def _missing(self, cells: Cells) -> dict[str, str]:
+    def defaults_for(self, cells: Cells) -> dict[str, str]:
+        """The defaults of those columns in which a row (after `expand`) has nothing."""
         return {name: text for name, text in self.defaults.items() if is_empty(cells.get(name))}
 
     def to_json(self) -> dict[str, Any]:
