@@ -90,9 +90,9 @@ def test_half_precision_takes_half_the_room_and_says_when_it_cannot(tmp_path):
     half = ActivationStore.create(tmp_path / "half", spec=SPEC, layout=LAYOUT, dtype="float16")
     half.append(rows([1, 2]), [key(1), key(2)])
     np.testing.assert_array_equal(half.read([key(2)]).z, rows([2], np.float16).astype(np.float32))
-    with pytest.raises(ValueError, match=r"finite in float16; the largest here is 1e\+06"):
+    with pytest.raises(StoreError, match=r"finite in float16; the largest here is 1e\+06"):
         half.append(np.full((1, 6, 4), 1e6, np.float32), [key(3)])
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(StoreError, match="finite"):
         half.append(np.full((1, 6, 4), np.nan, np.float32), [key(3)])
     assert len(half) == 2
     with pytest.raises(StoreError, match="holds float16, and float32 was asked for"):

@@ -14,10 +14,10 @@ FIT = (
     + """
 import json, sys
 import numpy as np
-from savs.classify import SAVClassifier, selector
+from savs.classify import SAVClassifier, readers
 from savs.store import ActivationStore
 folder, in_memory = sys.argv[1], sys.argv[2] == "True"
-selector.BLOCK_ELEMENTS = 2**20
+readers.BLOCK_ELEMENTS = 2**20
 store = ActivationStore.open(folder)
 features = store.select([f"{row:032x}" for row in range(4000)])
 labels = np.arange(4000) % 4

@@ -7,10 +7,10 @@ import pytest
 
 import fakes
 from fakes import FakeBackbone
-from savs.classify import PRESETS, SAVClassifier
+from savs.classify import PRESETS, SAVClassifier, readers
 from savs.data.example import Example, Media
 from savs.data.keys import example_keys
-from savs.errors import DataError, OutputExistsError, SpecMismatchError
+from savs.errors import DataError, OutputExistsError, SpecMismatchError, StoreError
 from savs.extraction import StoredBackbone, extract, fill
 from savs.features import HeadFeatures, HeadId
 from savs.model import SAVModel
@@ -90,7 +90,7 @@ def test_fitted_from_a_store_it_is_what_it_is_from_memory(preset, stored, fake):
 
 
 def test_blocks_of_heads_change_nothing(stored, monkeypatch):
-    from savs.classify import selector
+    from savs.classify import readers
 
     features = stored.features(fakes.examples(40))
     labels = np.array(features.labels)
@@ -99,7 +99,7 @@ def test_blocks_of_heads_change_nothing(stored, monkeypatch):
         whole = rule.fit(features.load().z, labels)
         expected = {**whole.tensors(), "all": whole.head_scores_, "kept": whole.selected_heads_}
         with monkeypatch.context() as patch:
-            patch.setattr(selector, "BLOCK_ELEMENTS", 40 * 40)  # a head or a few at a time
+            patch.setattr(readers, "BLOCK_ELEMENTS", 40 * 40)  # a head or a few at a time
             by_block = SAVClassifier.from_preset(preset, k=4).fit(features, labels)
         got = {**by_block.tensors(), "all": by_block.head_scores_, "kept": by_block.selected_heads_}
         for name, array in expected.items():
@@ -126,6 +126,46 @@ def test_stored_nonsense_is_not_fitted_on(stored):
     features.z[3, 2, 1] = np.nan
     with pytest.raises(ValueError, match="hold NaN or infinity"):
         SAVClassifier().fit(features, features.labels)
+
+
+def test_damage_that_shows_in_the_numbers_is_told_where_they_are_read(stored):
+    """Whether every byte is what was written, `verify` tells; a flipped exponent need not be fitted on until then."""
+    examples = fakes.examples(10)
+    features = stored.features(examples)
+    [path] = stored.store.shards
+    shard = features.places[0][0]
+    written = bytearray(path.read_bytes())
+    end = shard.offset + np.prod(shard.shape) * 4
+    written[end - 4 : end] = np.float32(np.inf).tobytes()
+    path.write_bytes(written)
+    with pytest.raises(StoreError, match=f"{path.name}: is damaged .it holds NaN or infinity.; delete it"):
+        SAVModel.fit(stored, examples)
+    assert np.isfinite(features.read_heads([0])).all()  # another head's numbers are what they were
+
+
+def test_fewer_layers_are_read_from_a_store_some_heads_at_a_time(stored, fake, monkeypatch):
+    examples = fakes.examples(30)
+    stored.features(examples)
+    most = []
+    original = StoredFeatures.read_heads
+
+    def read(self, heads):
+        z = original(self, heads)
+        most.append(z.size)
+        return z
+
+    monkeypatch.setattr(StoredFeatures, "read_heads", read)
+    monkeypatch.setattr(readers, "BLOCK_ELEMENTS", 30 * 4)  # one head of all examples
+    for preset in ("sav", "calm"):
+        rule = SAVClassifier.from_preset(preset, k=2)
+        fitted = SAVModel.fit(stored, examples, classifier=rule, max_layer=0)
+        assert fitted.layout.n_heads < fake.layout.n_heads
+        assert {head.layer for head in fitted.layout.heads} == {0}
+        from_memory = SAVModel.fit(fake, examples, classifier=rule, max_layer=0)
+        np.testing.assert_array_equal(fitted.head_scores, from_memory.head_scores)
+        answers = fitted.predict(examples)
+        assert answers == from_memory.predict(examples) == fitted.predict_features(stored.features(examples))
+    assert len(most) > 10 and max(most) <= 30 * 4
 
 
 def test_features_without_a_backbone_make_a_classifier(stored, tmp_path):

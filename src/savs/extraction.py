@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones.base import Backbone, Progress
+from savs.backbones.shallow import Shallow
 from savs.data.example import Example
 from savs.data.keys import example_keys
 from savs.errors import DataError
@@ -256,6 +258,9 @@ def extract_or_read(
     """`extract`, except that the features of a `StoredBackbone` stay on disk until they are read."""
     if isinstance(backbone, StoredBackbone):
         return backbone.features(examples, batch_size=batch_size, progress=progress)
+    if isinstance(backbone, Shallow) and isinstance(backbone.whole, StoredBackbone):
+        features = backbone.whole.features(examples, batch_size=batch_size, progress=progress)
+        return replace(features, layout=backbone.layout)
     return extract(backbone, examples, batch_size=batch_size, progress=progress)
 
 

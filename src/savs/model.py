@@ -32,12 +32,13 @@ from savs.classifier_folder import (
     write_folder,
 )
 from savs.classify import SAVClassifier
+from savs.classify.readers import HeadReader, InMemory, blocks
 from savs.data.choices import offered
 from savs.data.example import Example
 from savs.data.shot_keys import ShotKey, shot_key
 from savs.data.tasks import GENERIC, Task
 from savs.errors import DataError, SpecMismatchError
-from savs.extraction import extract_or_read
+from savs.extraction import StoredBackbone, extract_or_read
 from savs.features import FloatArray, HeadFeatures, HeadId, HeadLayout
 from savs.fit_summary import FitSummary, held_out_accuracy
 from savs.intervals import Interval
@@ -228,10 +229,14 @@ class SAVModel:
         """
         if not examples:
             return []
+        may = offered(examples, self.classes)
+        if isinstance(self.backbone, StoredBackbone):
+            features = self.backbone.features(examples, batch_size=batch_size, progress=progress)
+            return self._predictions(features.ids, features, self._columns(features.layout), may)
         z = self.backbone.head_activations(
             examples, heads=self.selected_heads, batch_size=batch_size, progress=progress
         )
-        return self._predictions([example.id for example in examples], z, offered(examples, self.classes))
+        return self._predictions([example.id for example in examples], InMemory(z), range(z.shape[1]), may)
 
     def predict_features(self, features: HeadFeatures | StoredFeatures) -> list[Prediction]:
         """Classify from features that were extracted before, without a forward pass.
@@ -240,8 +245,7 @@ class SAVModel:
             SpecMismatchError: they come from another backbone.
         """
         _check_fingerprint(features, self.spec)
-        column = {head: i for i, head in enumerate(features.layout.heads)}
-        return self._predictions(features.ids, features.read_heads([column[head] for head in self.selected_heads]))
+        return self._predictions(features.ids, features, self._columns(features.layout))
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write `config.json`, `heads.safetensors`, `shots.json` and the model card `README.md`.
@@ -326,8 +330,20 @@ class SAVModel:
             "summary": asdict(self.summary),
         }
 
-    def _predictions(self, ids: Sequence[str], z: FloatArray, may: NDArray[np.bool_] | None = None) -> list[Prediction]:
-        return predictions_of(self.classifier, ids, z, self.selected_heads, may)
+    def _columns(self, layout: HeadLayout) -> list[int]:
+        column = {head: i for i, head in enumerate(layout.heads)}
+        return [column[head] for head in self.selected_heads]
+
+    def _predictions(
+        self, ids: Sequence[str], features: HeadReader, columns: Sequence[int], may: NDArray[np.bool_] | None = None
+    ) -> list[Prediction]:
+        """What it says of each example, the kept heads being `columns` of the features, which may not fit in memory."""
+        predictions: list[Prediction] = []
+        for rows in blocks(len(ids), len(columns) * self.layout.head_dim):
+            z = features.take(np.arange(rows.start, rows.stop)).read_heads(list(columns))
+            some = None if may is None else may[rows]
+            predictions += predictions_of(self.classifier, ids[rows], z, self.selected_heads, some)
+        return predictions
 
 
 def check_shots(examples: Sequence[Example], classifier: SAVClassifier | None = None) -> None:

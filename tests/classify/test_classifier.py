@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from savs.classify import PRESETS, SAVClassifier, selector
+from savs.classify import PRESETS, SAVClassifier, readers
 
 
 def features(n_classes=4, shots=10, n_heads=30, head_dim=16, seed=0, dtype=np.float32):
@@ -127,7 +127,7 @@ def test_the_size_of_blocks_changes_nothing(preset, monkeypatch):
     whole = SAVClassifier.from_preset(preset, k=4).fit(z, y)
     expected = whole.predict_proba(z)
     for size in (1, 2000, 5000):
-        monkeypatch.setattr(selector, "BLOCK_ELEMENTS", size)
+        monkeypatch.setattr(readers, "BLOCK_ELEMENTS", size)
         blocked = SAVClassifier.from_preset(preset, k=4).fit(z, y)
         # Counts are exact; a mean of probabilities may be summed in another order.
         np.testing.assert_allclose(blocked.head_scores_, whole.head_scores_, rtol=0, atol=1e-15 * (preset == "hec"))
@@ -137,7 +137,7 @@ def test_the_size_of_blocks_changes_nothing(preset, monkeypatch):
 
 @pytest.mark.parametrize("preset", ["sav", "sav-loo", "gda-loo", "knn"])
 def test_memory_does_not_grow_with_the_number_of_heads(preset, monkeypatch):
-    monkeypatch.setattr(selector, "BLOCK_ELEMENTS", 2**16)
+    monkeypatch.setattr(readers, "BLOCK_ELEMENTS", 2**16)
 
     def peak(n_heads):
         rng = np.random.default_rng(0)
@@ -156,12 +156,23 @@ def test_memory_does_not_grow_with_the_number_of_heads(preset, monkeypatch):
     assert many < few + 2 * block  # eight times the heads are 4.5 MB more of features, none of it copied
 
 
+def test_memory_of_neighbours_does_not_grow_with_the_square_of_the_examples(monkeypatch):
+    monkeypatch.setattr(readers, "BLOCK_ELEMENTS", 2**16)
+    z = np.random.default_rng(0).normal(size=(1600, 3, 8)).astype(np.float32)
+    y = np.arange(1600) % 4
+    tracemalloc.start()
+    SAVClassifier.from_preset("knn", k=2).fit(z, y).predict(z)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 0.5 * 8 * len(z) ** 2  # every shot beside every other at one head
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 200), st.integers(0, 10**6))
 def test_blocks_cover_every_item_once(n_items, elements):
-    slices = list(selector.blocks(n_items, elements))
+    slices = list(readers.blocks(n_items, elements))
     assert [i for s in slices for i in range(s.start, s.stop)] == list(range(n_items))
-    assert all((s.stop - s.start) * elements <= selector.BLOCK_ELEMENTS or s.stop - s.start == 1 for s in slices)
+    assert all((s.stop - s.start) * elements <= readers.BLOCK_ELEMENTS or s.stop - s.start == 1 for s in slices)
 
 
 def test_presets_name_choices_that_differ():
@@ -238,7 +249,7 @@ def test_answers_come_in_blocks_of_examples_that_change_nothing(preset, monkeypa
     classifier = SAVClassifier.from_preset(preset, k=3).fit(X, y)
     expected = [f(new, offered) for f in (classifier.predict, classifier.predict_proba, classifier.head_votes)]
     decide, sizes = type(classifier.heads_).decide, []
-    monkeypatch.setattr(selector, "BLOCK_ELEMENTS", 7 * 3 * max(6, classifier.heads_.width))
+    monkeypatch.setattr(readers, "BLOCK_ELEMENTS", 7 * 3 * 8)
     monkeypatch.setattr(type(classifier.heads_), "decide", lambda self, z: sizes.append(len(z)) or decide(self, z))
     in_blocks = [f(new, offered) for f in (classifier.predict, classifier.predict_proba, classifier.head_votes)]
     assert sizes == [7, 7, 7, 7, 7, 7, 7, 1] * 3

@@ -18,7 +18,8 @@ class Shallow:
 
     Attributes:
         spec: of the backbone.
-        layout: its heads down to that layer.
+        layout: its heads down to that layer, which are the first of its heads.
+        whole: the backbone.
 
     Raises:
         BackboneError: there are no heads so early.
@@ -33,7 +34,7 @@ class Shallow:
             )
         self.spec = backbone.spec
         self.layout = HeadLayout(heads, backbone.layout.head_dim)
-        self._whole = backbone
+        self.whole = backbone
 
     def head_activations(
         self,
@@ -45,16 +46,16 @@ class Shallow:
     ) -> FloatArray:
         """See `Backbone.head_activations`."""
         wanted = self.layout.heads if heads is None else heads
-        return self._whole.head_activations(examples, heads=wanted, batch_size=batch_size, progress=progress)
+        return self.whole.head_activations(examples, heads=wanted, batch_size=batch_size, progress=progress)
 
     def generate(
         self, examples: Sequence[Example], *, max_new_tokens: int = 16, progress: Progress | None = None
     ) -> list[str]:
         """See `Backbone.generate`."""
-        return self._whole.generate(examples, max_new_tokens=max_new_tokens, progress=progress)
+        return self.whole.generate(examples, max_new_tokens=max_new_tokens, progress=progress)
 
     def answer_log_likelihoods(
         self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
     ) -> NDArray[np.float64]:
         """See `Backbone.answer_log_likelihoods`."""
-        return self._whole.answer_log_likelihoods(examples, answers, progress=progress)
+        return self.whole.answer_log_likelihoods(examples, answers, progress=progress)

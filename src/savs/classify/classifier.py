@@ -16,8 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS, FittedHeads, HeadClassifier
-from savs.classify.readers import HeadReader, InMemory, read_block
-from savs.classify.selector import Ranking, blocks, rank_heads, score_heads
+from savs.classify.readers import HeadReader, InMemory, blocks, read_block
+from savs.classify.selector import Ranking, rank_heads, score_heads
 from savs.classify.similarity import Float, Index, best_class, class_means, margins, softmax
 
 ScoredOn = Literal["shots", "leave_one_out", "cross_validation"]
@@ -144,7 +144,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         scores = np.empty(n_heads)
         tie_break = np.empty(n_heads)
         temperature = self._temperature(rule)
-        elements = n_samples * rule.width(n_samples, n_classes, head_dim)
+        elements = n_samples * max(n_classes, head_dim)
         for block in blocks(n_heads, elements):
             decisions = self._scoring_decisions(rule, read_block(features, block), targets)
             scores[block], tie_break[block] = score_heads(
@@ -199,8 +199,8 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
         """`[n_samples, k * head_dim]`: the kept heads' features side by side, for use as an embedding."""
-        kept = self._kept(X)
-        return kept.reshape(len(kept), -1)
+        features = self._validated_input(X)
+        return features.read_heads(self.selected_heads_.tolist()).reshape(features.shape[0], -1)
 
     def compact(self) -> Self:
         """This classifier for features of its kept heads alone, best first: `[n_samples, k, head_dim]`.
@@ -289,7 +289,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         positive = np.maximum(margins(probabilities, y), 0.0)
         return np.stack([positive[y == c].mean(axis=0) for c in range(len(self.classes_))], axis=1)
 
-    def _kept(self, X: ArrayLike | HeadReader) -> NDArray[np.floating]:
+    def _validated_input(self, X: ArrayLike | HeadReader) -> HeadReader:
         check_is_fitted(self)
         if isinstance(X, HeadReader):
             features = X
@@ -300,19 +300,22 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             features = InMemory(_as_heads(checked))
         if features.shape[2] != self.head_dim_in_:
             raise ValueError(f"heads have {features.shape[2]} dimensions; fitted with {self.head_dim_in_}")
-        return features.read_heads(self.selected_heads_.tolist())
+        return features
 
     def _answers(
         self, X: ArrayLike | HeadReader, offered: NDArray[np.bool_] | None, answer: Callable[[Float], NDArray[Any]]
     ) -> NDArray[Any]:
-        """`answer` to the decisions `[n_rows, k, n_classes]`, some examples at a time: there may be many classes."""
-        kept = self._kept(X)
-        expected = (len(kept), len(self.classes_))
+        """`answer` to the decisions `[n_rows, k, n_classes]`, some examples at a time: there may be many of either."""
+        features = self._validated_input(X)
+        n_samples, _, head_dim = features.shape
+        kept = self.selected_heads_.tolist()
+        expected = (n_samples, len(self.classes_))
         if offered is not None and (offered.shape != expected or not offered.any(axis=1).all()):
             raise ValueError(f"offered has shape {offered.shape}; expected {expected}, with a class in every row")
         answers = []
-        for rows in blocks(len(kept), kept.shape[1] * max(self.heads_.width, len(self.classes_))):
-            decisions = self.heads_.decide(kept[rows].astype(np.float64))
+        for rows in blocks(n_samples, len(kept) * max(len(self.classes_), head_dim)):
+            some = features.take(np.arange(rows.start, rows.stop))
+            decisions = self.heads_.decide(some.read_heads(kept).astype(np.float64))
             if offered is not None:
                 decisions = np.where(offered[rows, None], decisions, -np.inf)
             answers.append(answer(decisions))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from typing_extensions import override
 
+from savs.classify.readers import blocks
 from savs.classify.similarity import Float, Index, class_means, inner_products, leave_one_out_cosines, normalise
 
 
@@ -25,11 +26,6 @@ class FittedHeads(ABC):
     @abstractmethod
     def decide(self, z: Float) -> Float:
         """Score each class: `[n_samples, n_heads, head_dim]` -> `[n_samples, n_heads, n_classes]`, highest wins."""
-
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """Values that `decide` works with for one example at one head, at its widest."""
 
     @classmethod
     @abstractmethod
@@ -68,11 +64,6 @@ class LinearHeads(FittedHeads):
         weights = np.concatenate([part.weights for part in parts], axis=1)
         return cls(weights=weights, bias=np.concatenate([part.bias for part in parts], axis=1))
 
-    @property
-    @override
-    def width(self) -> int:
-        return max(len(self.weights), int(self.weights.shape[2]))
-
 
 @dataclass(frozen=True)
 class NeighbourHeads(FittedHeads):
@@ -90,17 +81,12 @@ class NeighbourHeads(FittedHeads):
 
     @override
     def decide(self, z: Float) -> Float:
-        return _neighbour_shares(inner_products(normalise(z), self.shots), self.targets, self.n_neighbours)
+        return _neighbour_shares(normalise(z), self.shots, self.targets, self.n_neighbours)
 
     @classmethod
     @override
     def joined(cls, parts: Sequence[Self]) -> Self:
         return cls(shots=np.concatenate([part.shots for part in parts], axis=1), targets=parts[0].targets)
-
-    @property
-    @override
-    def width(self) -> int:
-        return max(len(self.shots), int(self.shots.shape[2]))
 
 
 class HeadClassifier(ABC):
@@ -117,10 +103,6 @@ class HeadClassifier(ABC):
     @abstractmethod
     def fit(self, z: Float, y: Index, n_classes: int) -> FittedHeads:
         """Fit every head on `z` `[n_samples, n_heads, head_dim]` with class indices `y` `[n_samples]`."""
-
-    def width(self, n_samples: int, n_classes: int, head_dim: int) -> int:
-        """Values that `fit` and `leave_one_out` work with for one example at one head, at their widest."""
-        return max(n_classes, head_dim)
 
     def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
         """What `fit(all but i).decide(i)` gives for each i, in closed form: `[n_samples, n_heads, n_classes]`.
@@ -227,16 +209,9 @@ class NearestNeighbours(HeadClassifier):
         return NeighbourHeads(shots=normalise(z), targets=y)
 
     @override
-    def width(self, n_samples: int, n_classes: int, head_dim: int) -> int:
-        return max(n_samples, head_dim)
-
-    @override
     def leave_one_out(self, z: Float, y: Index, n_classes: int) -> Float:
         unit = normalise(z)
-        similarity = inner_products(unit, unit)
-        rows = np.arange(len(y))
-        similarity[rows, :, rows] = -np.inf
-        return _neighbour_shares(similarity, y, min(NeighbourHeads.n_neighbours, len(y) - 1))
+        return _neighbour_shares(unit, unit, y, min(NeighbourHeads.n_neighbours, len(y) - 1), without_itself=True)
 
 
 class LinearProbe(HeadClassifier):
@@ -287,11 +262,24 @@ def _head_sizes(x: Float) -> Float:
     return np.asarray(np.any(x != 0, axis=0).sum(axis=-1), dtype=np.float64)
 
 
-def _neighbour_shares(similarity: Float, targets: Index, k: int) -> Float:
-    """Class shares among the k most similar shots: `[n, n_heads, n_shots]` -> `[n, n_heads, n_classes]`.
+def _neighbour_shares(unit: Float, shots: Float, targets: Index, k: int, *, without_itself: bool = False) -> Float:
+    """Class shares among the k most similar shots, some rows at a time: `[n, n_heads, n_classes]`.
 
     Of shots that are equally near, up to rounding, those of the lower class come first, whatever their order.
+
+    Args:
+        unit: `[n, n_heads, head_dim]`, of length one.
+        shots: `[n_shots, n_heads, head_dim]`, of length one.
+        targets: `[n_shots]` class indices.
+        k: neighbours that are asked.
+        without_itself: example i is shot i, and does not count.
     """
-    distance = -similarity.round(_DECIMALS)
-    nearest = np.lexsort((np.broadcast_to(targets, distance.shape), distance))[..., :k]
-    return np.asarray((targets[nearest][..., None] == np.arange(targets.max() + 1)).mean(axis=-2))
+    shares = np.empty((*unit.shape[:2], int(targets.max()) + 1))
+    for rows in blocks(len(unit), unit.shape[1] * len(shots)):
+        distance = -inner_products(unit[rows], shots).round(_DECIMALS)
+        if without_itself:
+            itself = np.arange(rows.start, rows.stop)
+            distance[itself - rows.start, :, itself] = np.inf
+        nearest = np.lexsort((np.broadcast_to(targets, distance.shape), distance))[..., :k]
+        shares[rows] = (targets[nearest][..., None] == np.arange(shares.shape[-1])).mean(axis=-2)
+    return shares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -10,9 +9,6 @@ import numpy as np
 from savs.classify.similarity import Float, Index, best_class, margins, softmax
 
 Ranking = Literal["accuracy", "probability", "margin"]
-
-#: Working memory of one block of heads or rows, in array elements (128 MB of float64).
-BLOCK_ELEMENTS = 2**24
 
 
 def score_heads(decisions: Float, y: Index, *, ranking: Ranking, temperature: float) -> tuple[Float, Float]:
@@ -43,14 +39,3 @@ def rank_heads(scores: Float, tie_break: Float) -> Index:
     [2, 1, 3, 0]
     """
     return np.lexsort((np.arange(len(scores)), -tie_break, -scores))
-
-
-def blocks(n_items: int, elements_per_item: int) -> Iterator[slice]:
-    """Cut `n_items` into slices whose working arrays stay within `BLOCK_ELEMENTS`.
-
-    >>> [s for s in blocks(5, BLOCK_ELEMENTS // 2)]
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    step = max(1, BLOCK_ELEMENTS // max(1, elements_per_item))
-    for start in range(0, n_items, step):
-        yield slice(start, min(start + step, n_items))

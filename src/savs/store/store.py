@@ -161,8 +161,9 @@ class ActivationStore:
             How many rows were new.
 
         Raises:
-            ValueError: the shapes do not fit, or a value is not finite or too large for the store's precision.
-            StoreError: the disk is full, or will not be written to; what was committed before is safe.
+            ValueError: the shapes do not fit.
+            StoreError: a value is not finite, or too large for the store's precision; the disk is full, or will not
+                be written to. What was committed before is safe.
         """
         expected = (len(keys), self.layout.n_heads, self.layout.head_dim)
         if z.shape != expected or len(keys) != len(ids if ids is not None else keys):
@@ -296,9 +297,10 @@ class ActivationStore:
         with np.errstate(over="ignore"):
             stored: FloatArray = np.asarray(z.transpose(1, 0, 2), dtype=self.dtype, order="C")
         if not np.isfinite(stored).all():
-            raise ValueError(
+            raise StoreError(
                 f"features have to be finite in {self.dtype}; the largest here is {float(np.abs(z).max()):g}. A "
-                "float32 store takes whatever a backbone gives"
+                "float32 store takes whatever a backbone gives",
+                location=str(self.folder),
             )
         return stored
 

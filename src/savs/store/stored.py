@@ -23,7 +23,7 @@ class StoredFeatures:
     Attributes:
         ids: `[n_samples]` example ids.
         labels: `[n_samples]` class labels, None where unknown.
-        layout: the heads.
+        layout: the heads: those of the shards, or the first of them.
         fingerprint: of the backbone spec that made them.
         places: `[n_samples]` the shard and the row in it of each example.
     """
@@ -71,9 +71,12 @@ class StoredFeatures:
         z = np.empty((len(columns), len(self), self.layout.head_dim), dtype=np.float32)
         for shard, positions, rows in self._by_shard if columns else ():
             try:
-                z[:, positions] = shard.read(columns, rows)
+                z[:, positions] = part = shard.read(columns, rows)
             except OSError as error:
                 raise damaged(shard.path, f"it cannot be read: {error.strerror or error}") from error
+            # Nothing else is stored; whether finite numbers are the right ones is what `verify` looks at.
+            if not np.isfinite(part).all():
+                raise damaged(shard.path, "it holds NaN or infinity")
         return z.transpose(1, 0, 2)
 
     def blocks(self, n_heads: int) -> Iterator[tuple[slice, FloatArray]]:
