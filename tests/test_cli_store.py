@@ -134,6 +134,7 @@ def test_another_model_is_refused(store, data, tmp_path, model_folder):
     assert "with dtype 'float32', and 'float16' was asked for; leave --dtype out" in message
     message = refused(*command, "--video-frames", 4)
     assert "with --video-frames 8, and 4 was asked for; leave --video-frames out" in message
+    assert "with revision" in refused(*command, "--revision", "0123456789abcdef")
     changed = shutil.copytree(model_folder("llama"), tmp_path / "elsewhere" / "llama")
     config = json.loads((changed / "config.json").read_text())
     (changed / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
@@ -143,6 +144,17 @@ def test_another_model_is_refused(store, data, tmp_path, model_folder):
     assert not (tmp_path / "clf").exists()
     done("fit", data, "-m", model_folder("qwen2"), "-o", tmp_path / "other")
     assert "differs in revision" in refused("predict", tmp_path / "other", data, "--store", store)
+
+
+def test_the_same_command_goes_on_where_a_branch_is_named(data, tmp_path, model_folder, passes):
+    command = ["extract", data, "-m", model_folder("llama"), "--revision", "main", "-o", tmp_path / "store"]
+    done(*command)
+    again = done(*command)
+    assert len(passes) == 12
+    assert "if the model is needed, it must be what 'main' names" in again.stderr
+    revision = ActivationStore.open(tmp_path / "store").spec.revision
+    done("fit", data, "--store", tmp_path / "store", "--revision", revision[:12], "-o", tmp_path / "clf")
+    assert len(passes) == 12
 
 
 def test_no_model_and_no_store_is_told(data, tmp_path):

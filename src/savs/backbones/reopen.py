@@ -7,7 +7,9 @@ from pathlib import Path
 from savs.backbones.base import Backbone, BackboneSpec
 
 
-def reopen(spec: BackboneSpec, location: str | None = None, *, device: str | None = None) -> Backbone:
+def reopen(
+    spec: BackboneSpec, location: str | None = None, *, device: str | None = None, revision: str | None = None
+) -> Backbone:
     """Open the backbone that a classifier or a store was made with, with the same options.
 
     Whether it still is the same is for the caller to check: its own spec says what it is.
@@ -16,6 +18,7 @@ def reopen(spec: BackboneSpec, location: str | None = None, *, device: str | Non
         spec: what it was.
         location: where it is on this machine, if not where it was then.
         device: as for `savs.load_backbone`.
+        revision: on the Hub, where it is asked for by a name; by default the commit that it was.
 
     Raises:
         BackboneError: it cannot be loaded.
@@ -26,7 +29,7 @@ def reopen(spec: BackboneSpec, location: str | None = None, *, device: str | Non
     local = place == "demo" or Path(place).expanduser().exists()
     return load_backbone(
         place,
-        revision=None if local else spec.revision,
+        revision=None if local else revision or spec.revision,
         dtype=spec.dtype,
         device=device,
         attention=spec.attention,

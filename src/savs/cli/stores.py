@@ -54,7 +54,7 @@ def loader(store: Path | None, model: str | None, *, device: str | None, **optio
     if store is not None and is_store(store):
         spec = ActivationStore.open(store).spec
         _check_asked(store, spec, model, options)
-        return lambda: reopened(spec, model, device)
+        return lambda: reopened(spec, model, device, revision=options.get("revision"))
     if model is None:
         raise BackboneError("no model is named; give --model, or a --store that savs extract has filled")
     named = model
@@ -69,13 +69,13 @@ def loader(store: Path | None, model: str | None, *, device: str | None, **optio
     return load
 
 
-def reopened(spec: BackboneSpec, location: str | None, device: str | None) -> Backbone:
+def reopened(spec: BackboneSpec, location: str | None, device: str | None, *, revision: str | None = None) -> Backbone:
     """The backbone that a classifier or a store was made with."""
     with waiting(f"loading {location or spec.location or spec.model}"):
         from savs.backbones.reopen import reopen
 
         quiet_loading()
-        return reopen(spec, location, device=device)
+        return reopen(spec, location, device=device, revision=revision)
 
 
 def inspect_store(folder: Path, *, verify: bool, parquet: Path | None, overwrite: bool, as_json: bool) -> None:
@@ -131,14 +131,23 @@ def facts_of_store(store: ActivationStore) -> dict[str, str]:
 
 def _check_asked(store: Path, spec: BackboneSpec, model: str | None, options: Mapping[str, Any]) -> None:
     """As much of a check as there can be without loading the model, which nothing may need."""
-    if model is not None and spec.model not in (model, Path(model).expanduser().resolve().name):
+    # A folder is called by its own name, a GGUF file by the name that it was given, which may be a link's.
+    if model is not None and spec.model not in (model, Path(model).expanduser().resolve().name, Path(model).name):
         raise SpecMismatchError(
             f"the store {store} holds features of {spec.model}, and --model names {model}; leave --model out, or use "
             "another store"
         )
     for name, value in options.items():
-        if getattr(spec, name) != value:
+        if name == "revision" and not _is_commit(value):
+            held = spec.revision[:12]
+            note(f"{store} holds revision {held}; if the model is needed, it must be what {value!r} names")
+        elif not (name == "revision" and spec.revision.startswith(value)) and getattr(spec, name) != value:
             raise SpecMismatchError(
                 f"the store {store} holds features with {name} {getattr(spec, name)!r}, and {value!r} was asked for; "
                 f"leave --{name.replace('_', '-')} out, or use another store"
             )
+
+
+def _is_commit(revision: str) -> bool:
+    """Whether it names a commit by itself, and not by a branch or a tag."""
+    return len(revision) >= 7 and set(revision) <= set("0123456789abcdef")
