@@ -1,4 +1,4 @@
-"""Fitting from a store takes memory for a block of heads, however many heads there are."""
+"""Fitting and answering from a store takes memory for a block of heads or rows, however many heads there are."""
 
 import json
 import os
@@ -14,14 +14,18 @@ FIT = (
     + """
 import json, sys
 import numpy as np
+import dataclasses
 from savs.classify import SAVClassifier, readers
+from savs.model import SAVModel
 from savs.store import ActivationStore
 folder, in_memory = sys.argv[1], sys.argv[2] == "True"
 readers.BLOCK_ELEMENTS = 2**20
 store = ActivationStore.open(folder)
 features = store.select([f"{row:032x}" for row in range(4000)])
-labels = np.arange(4000) % 4
-SAVClassifier(k=4).fit(features.load() if in_memory else features, labels)
+labels = [f"class {row % 4}" for row in range(4000)]
+features = dataclasses.replace(features.load() if in_memory else features, labels=tuple(labels))
+SAVModel.fit_features(features, backbone=store.spec, classifier=SAVClassifier(k=4))  # with its held-out estimate
+SAVClassifier.from_preset("calm").fit(features, labels).predict(features)  # which keeps every head
 print(json.dumps(peak_megabytes()))
 """
 )
