@@ -355,3 +355,40 @@ def test_rewardbench_as_its_owners_pack_it(root, draw):
     loaded = load_benchmark("rewardbench", root)
     assert {e.split for e in loaded.test} == {"safety", "vqa"}
     assert {e.id: e.label for e in (*loaded.train, *loaded.test)}["pairs_2"] == "Output2"
+
+
+def test_camerabench_of_the_reference_in_its_own_folders(root, film):
+    for number, (part, name) in enumerate((p, n) for p in ("train", "test") for n in ("has_pan_left", "has_tilt_up")):
+        rows = []
+        for i, label in enumerate(("Yes", "No")):
+            film(f"root/camerabench/videos/{2 * number + i}.mp4", [10 * number + i, 200])
+            clip = f"/data3/them/videos/{2 * number + i}.mp4"
+            rows.append({"image": clip, "question": "Does it pan?", "question_id": 0, "label": label})
+        path = root / f"camerabench/camerabench_{part}set/{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(map(json.dumps, rows)))
+    loaded = load_benchmark("camerabench", root)
+    assert loaded.parts == ("has_pan_left", "has_tilt_up")
+    assert [len(part.train) for _, part in loaded.by_part()] == [2, 2]
+    assert {e.media[0].source.stem for e in loaded.test} == {"4", "5", "6", "7"}
+
+
+def test_rewardbench_of_the_reference_has_one_file_a_category(root, draw):
+    for number, (part, name) in enumerate((p, n) for p in ("train", "test") for n in ("safety", "vqa")):
+        rows = []
+        for i, label in enumerate(("Output1", "Output2")):
+            draw(f"root/rewardbench/images/pairs/{number}{i}.png", seed=2 * number + i)
+            rows.append(
+                {
+                    "Category": name, "ID": f"pairs_{number}{i}", "Text": "Who?",
+                    "Image": f"images/pairs/{number}{i}.png", "Output1": "I", "Output2": "you", "label": label,
+                }
+            )  # fmt: skip
+        path = root / f"rewardbench/mm_rwbench_{part}set/{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(rows))
+    loaded = load_benchmark("rewardbench", root)
+    assert [(e.id, e.split) for e in loaded.train] == [
+        ("pairs_00", "safety"), ("pairs_01", "safety"), ("pairs_10", "vqa"), ("pairs_11", "vqa"),
+    ]  # fmt: skip
+    assert [len(loaded.test), loaded.parts] == [4, ()]
