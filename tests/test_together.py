@@ -12,6 +12,7 @@ from savs.backbones.huggingface import load_backbone
 from savs.classify import SAVClassifier
 from savs.cli.entry import app
 from savs.data.example import Example
+from savs.data.layouts import Layout
 from savs.data.tasks import Task
 from savs.errors import SpecMismatchError
 from savs.model import SAVModel
@@ -58,6 +59,9 @@ def test_what_differs_is_said(models, model_folder):
     asks = replace(TASK, name="polite", template="Please: what is {thing}?")
     with pytest.raises(SpecMismatchError, match="words and polite ask differently: template is 'What is {thing}"):
         savs.predict_many([models[0], fit(models[0].backbone, WORDS.values(), task=asks)], NEW)
+    reads = replace(TASK, name="renaming", layouts=(Layout(columns={"thing": ("word",)}),))
+    with pytest.raises(SpecMismatchError, match="words and renaming read rows differently: the layouts of their tasks"):
+        savs.predict_many([models[0], fit(models[0].backbone, WORDS.values(), task=reads)], NEW)
     with pytest.raises(ValueError, match="no classifiers"):
         savs.predict_many([], NEW)
 

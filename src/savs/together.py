@@ -56,8 +56,8 @@ def check_together(models: Sequence[SAVModel]) -> None:
     """Refuse classifiers that one forward pass cannot serve.
 
     Raises:
-        SpecMismatchError: two were fitted on different backbones, or ask different prompts; the message says what
-            differs.
+        SpecMismatchError: two were fitted on different backbones, ask different prompts, or read rows differently; the
+            message says what differs.
         ValueError: there are none.
     """
     if not models:
@@ -79,6 +79,12 @@ def check_together(models: Sequence[SAVModel]) -> None:
                     f"in the first and {there!r} in the other. One prompt cannot serve both: ask them one after the "
                     "other"
                 )
+        if first.task.layouts != other.task.layouts:
+            raise SpecMismatchError(
+                f"the classifiers for {first.task.name} and {other.task.name} read rows differently: the layouts of "
+                "their tasks are not the same, and a row that one turns into its columns may say something else to the "
+                "other. Ask them one after the other"
+            )
 
 
 @dataclass(frozen=True)

@@ -287,7 +287,7 @@ def test_vizwiz_as_its_owners_pack_it(root, draw, folder):
     assert loaded.train[0].media[0].source.parent.name == "train"
 
 
-def test_vizwiz_from_the_hub(snapshot, root, picture):
+def test_vizwiz_from_the_hub(snapshot, root, picture, draw):
     text = datasets.Value("string")
     features = {
         "question_id": text, "image": datasets.Image(), "question": text, "answers": datasets.Sequence(text),
@@ -309,6 +309,14 @@ def test_vizwiz_from_the_hub(snapshot, root, picture):
     labels = {e.id: e.label for e in (*loaded.train, *loaded.test)}
     assert [labels[f"VizWiz_val_{i}"] for i in range(5)] == ["unanswerable", *["answerable"] * 3, "unanswerable"]
     assert [len(loaded.train), len(loaded.test)] == [4, 16]
+    configs = "configs:\n- config_name: default\n  data_files:\n  - split: val\n    path: data/val-*\n"
+    (root / "vizwiz/README.md").write_text(f"---\n{configs}---\n")
+    (root / "vizwiz/Annotations").mkdir()
+    owned = [vizwiz("train", 100 + i, draw) for i in range(4)]
+    (root / "vizwiz/Annotations/train.json").write_text(json.dumps(owned))
+    trained = load_benchmark("vizwiz", root)
+    assert [e.label for e in trained.train] == ["unanswerable", "answerable"] * 2
+    assert {e.id: e.label for e in trained.test} == labels
 
 
 def test_camerabench_asks_about_every_movement_by_itself(root, film):

@@ -52,8 +52,12 @@ def hub(monkeypatch, draw, film):
     ]
     calls = []
 
-    def load_dataset(name, config, *, split, streaming):
-        calls.append((name, config, split, streaming))
+    def load_dataset_builder(name, config):
+        files = None if name == "me/kept" else {"train": ["train.parquet"], "test": ["test.parquet"]}
+        return SimpleNamespace(config=SimpleNamespace(data_files=files), info=SimpleNamespace(features=None))
+
+    def load_dataset(name, config, *, split, streaming, data_files=None, features=None):
+        calls.append((name, config, split, streaming, data_files))
         if name == "them/gone":
             raise FileNotFoundError("no such data set")
         kind = Video() if config == "films" else Image()
@@ -62,7 +66,7 @@ def hub(monkeypatch, draw, film):
 
     module = ModuleType("datasets")
     module.Image, module.Video = Image, Video
-    module.load_dataset = load_dataset
+    module.load_dataset, module.load_dataset_builder = load_dataset, load_dataset_builder
     module.get_dataset_split_names = lambda name, config: ["train", "test"] if name == "me/two" else ["train"]
     module.exceptions = SimpleNamespace(DatasetsError=RuntimeError)
     monkeypatch.setitem(sys.modules, "datasets", module)
@@ -101,7 +105,7 @@ def test_rows_keep_their_bytes_and_have_class_names(hub):
     assert first.location == "hf://me/pets/train[0]"
     assert first.default_id == "pets:train:0"
     assert last.cells["label"] is None
-    assert hub == [("me/pets", None, "train", False)]
+    assert hub == [("me/pets", None, "train", False, {"train": ["train.parquet"]})]
 
 
 def test_examples_come_from_the_hub_by_either_name(hub):
@@ -113,7 +117,12 @@ def test_examples_come_from_the_hub_by_either_name(hub):
 
 def test_a_limit_streams(hub):
     assert len(read_examples("me/pets/test", limit=1)) == 1
-    assert hub == [("me/pets", None, "test", True)]
+    assert hub == [("me/pets", None, "test", True, {"test": ["test.parquet"]})]
+
+
+def test_what_datasets_keeps_without_a_network_is_read_from_there(hub):
+    assert len(read_examples("me/kept/test")) == 2
+    assert hub == [("me/kept", None, "test", False, None)]
 
 
 def test_videos_are_videos(hub):
@@ -148,6 +157,25 @@ def test_a_snapshot_is_read_by_the_real_library_with_class_names_and_untouched_b
     assert found[1].location == f"{root / 'pets'}/test[1]"
     with pytest.raises(DataError, match="cannot be read from the Hub"):
         list(hub_rows(HubName(str(root / "pets"), split="nowhere"), limit))
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_no_file_of_another_split_is_opened(root, snapshot, limit):
+    datasets = pytest.importorskip("datasets")
+    features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    rows = [{"text": f"{i}?", "label": i % 2} for i in range(3)]
+    snapshot("pets", features, train=rows, test=rows)
+    (root / "pets/data/train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
+    found = list(hub_rows(HubName(str(root / "pets"), split="test"), limit))
+    assert [row.cells for row in found] == [{**row, "label": ("cat", "dog")[row["label"]]} for row in rows]
+    with pytest.raises(DataError, match="cannot be read from the Hub"):
+        list(hub_rows(HubName(str(root / "pets"), split="train"), limit))
+
+
+def test_a_split_that_is_not_there_is_refused_before_anything_is_fetched(hub):
+    with pytest.raises(DataError, match=r"\(there is no split 'tset' among train, test\)"):
+        read_examples("me/pets/tset")
+    assert hub == []
 
 
 def test_what_datasets_saved_is_read_as_it_was(root, picture):

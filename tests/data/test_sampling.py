@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -219,3 +220,13 @@ def test_labels_that_training_never_saw_are_refused_with_their_place():
         unknown_labels(["yes", "no"], test)
     assert caught.value.location == "test.jsonl:3"
     assert unknown_labels(["yes", "no"], [*made({"yes": 1}), Example(id="u", text="")]) is None
+
+
+def test_ids_made_of_a_path_say_nothing(draw, tmp_path):
+    draw("train/cat/1.png", seed=1)
+    draw("test/cat/1.png", seed=2)
+    train, test = (read_examples(tmp_path / part) for part in ("train", "test"))
+    assert train[0].id == test[0].id == "cat/1.png"
+    assert check_leaks(train, test) == []
+    named = [[replace(example, location="rows.jsonl:1") for example in part] for part in (train, test)]
+    assert [leak.kind for leak in check_leaks(*named)] == ["id"]

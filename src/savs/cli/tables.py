@@ -137,7 +137,7 @@ def task_remarks(task: Task, spec: BenchmarkSpec | None) -> list[str]:
             f"Get it from {spec.address}",
             f"Licence: {spec.licence}",
             *filter(None, [spec.note]),
-            *(f"{_place(spec, source)}: {some_of(source.patterns, most=2)}" for source in spec.sources),
+            *(f"{_place(spec, source)}: {some_of(source.patterns, most=2)}" for source in spec.places),
         ]
     return remarks
 

@@ -52,6 +52,16 @@ class Source:
         return all(pattern.startswith("hf://") for pattern in self.patterns)
 
 
+#: Anybody's own rows, in the columns of the benchmark's task, and of an image classification in class folders.
+_OWN_ROWS = (
+    Source("your own", train=("train.json*",), test=("test.json*",)),
+    Source("your own, CSV", train=("train.?sv",), test=("test.?sv",)),
+    Source("your own, in one file", whole=("all.json*",)),
+    Source("your own, in one file, CSV", whole=("all.?sv",)),
+)
+_OWN_FOLDERS = Source("your own class folders", train=("train",), test=("test",))
+
+
 @dataclass(frozen=True)
 class BenchmarkSpec:
     """What a benchmark is, and where its rows are looked for.
@@ -81,6 +91,11 @@ class BenchmarkSpec:
     by_part: str | None = None
     held_out: int = 20
     note: str = ""
+
+    @property
+    def places(self) -> tuple[Source, ...]:
+        """All that is looked for, in this order: the sources, and last anybody's own rows."""
+        return (*self.sources, *_OWN_ROWS, *((_OWN_FOLDERS,) if self.ways is not None else ()))
 
 
 @cache

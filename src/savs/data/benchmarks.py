@@ -120,15 +120,11 @@ def _available(spec: BenchmarkSpec, data_root: str | Path | None) -> tuple[Sourc
             )
         return on_hub, None
     folder = Path(data_root).expanduser() / spec.name
-    for source in spec.sources:
-        if source.on_hub:
-            if folder.is_dir() and next(folder.rglob("*.parquet"), None) is not None:
-                return source, folder
-        elif all(_matches(folder, pattern) for pattern in source.patterns):
+    for source in spec.places:
+        if all(_is_there(folder, pattern) for pattern in source.patterns):
             return source, folder
     looked_for = "; or ".join(
-        "the files of the Hub's data set (*.parquet)" if source.on_hub else " with ".join(source.patterns)
-        for source in spec.sources
+        dict.fromkeys(" with ".join(dict.fromkeys(map(_called, source.patterns))) for source in spec.places)
     )
     or_hub = f", or leave the data root out to read {on_hub.patterns[0]} from the Hub" if on_hub else ""
     raise DataError(
@@ -169,12 +165,14 @@ def _examples(
 
 
 def _part_of(path: Path) -> str:
-    """The part that a file is named after.
+    """The part that a file is named after; "all" where its name says no more than its side.
 
     >>> _part_of(Path("blink/Art_Style_train.json"))
     'Art_Style'
+    >>> _part_of(Path("blink/train.json"))
+    'all'
     """
-    return re.sub(r"(?i)(^|[_-])(train|test|val)(?=$|[_-])", "", path.stem).strip("_-") or path.stem
+    return re.sub(r"(?i)(^|[_-])(train|test|val)(?=$|[_-])", "", path.stem).strip("_-") or "all"
 
 
 def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | BadRow], Path | None]]:
@@ -184,6 +182,16 @@ def _rows_of(pattern: str, folder: Path | None) -> Iterator[tuple[list[Row | Bad
     elif folder is not None:
         for path in _matches(folder, pattern):
             yield list(rows_at(path)), path
+
+
+def _is_there(folder: Path, pattern: str) -> bool:
+    if pattern.startswith("hf://"):
+        return folder.is_dir() and next(folder.rglob("*.parquet"), None) is not None
+    return bool(_matches(folder, pattern))
+
+
+def _called(pattern: str) -> str:
+    return "the files of the Hub's data set (*.parquet)" if pattern.startswith("hf://") else pattern
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:

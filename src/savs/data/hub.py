@@ -54,7 +54,9 @@ class HubName:
 
 
 def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
-    """The rows of one split, class numbers replaced by class names; with a limit, no more than needed is downloaded.
+    """The rows of one split, class numbers replaced by class names; no other split is fetched.
+
+    With a limit no more than needed is downloaded; without one, the split's files are kept in the cache of `datasets`.
 
     Raises:
         DataError: `datasets` is not installed, the data set cannot be had, or it has several splits and none is named.
@@ -62,7 +64,8 @@ def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
     datasets = _library(f"{hub} is on the Hub")
     try:
         split = hub.split or _only_split(hub, datasets.get_dataset_split_names(hub.name, hub.config))
-        data = datasets.load_dataset(hub.name, hub.config, split=split, streaming=limit is not None)
+        only = _files_of(hub, split, datasets)
+        data = datasets.load_dataset(hub.name, hub.config, split=split, streaming=limit is not None, **only)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"cannot be read from the Hub ({error}); check owner, name, configuration and split (or the path, if you "
@@ -71,6 +74,21 @@ def hub_rows(hub: HubName, limit: int | None) -> Iterator[Row]:
         ) from error
     place = HubName(hub.name, hub.config, split)
     yield from islice(_rows(data, str(place), f"{hub.name.split('/')[-1]}:{split}"), limit)
+
+
+def _files_of(hub: HubName, split: str, datasets: Any) -> dict[str, Any]:
+    """What tells `load_dataset` to fetch the files of one split: it fetches those of all (huggingface/datasets#6793).
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    builder = datasets.load_dataset_builder(hub.name, hub.config)
+    files = builder.config.data_files
+    if not files:  # without a network, `datasets` knows what it keeps and no files
+        return {}
+    if split not in files:
+        raise ValueError(f"there is no split {split!r} among {', '.join(files)}")
+    return {"data_files": {split: files[split]}, "features": builder.info.features}
 
 
 def is_saved(folder: AnyPath) -> bool:

@@ -227,11 +227,12 @@ def _draw(example: Example, seed: int) -> tuple[str, str, str]:
 
 
 def is_place(example: Example) -> bool:
-    """Whether the id was made of the row's number in its file."""
+    """Whether the id was made of the row's number in its file, or of a file's path in its folder."""
+    if not example.location:
+        return False
     number = example.id.rpartition(":")[2].partition("/")[0]
-    return (
-        bool(example.location) and ":" in example.id and str(example.location).endswith((f":{number}", f"[{number}]"))
-    )
+    in_file = ":" in example.id and example.location.endswith((f":{number}", f"[{number}]"))
+    return in_file or example.location.replace("\\", "/").endswith(f"/{example.id}")
 
 
 def _sizes(examples: Sequence[Example]) -> set[int]:
