@@ -228,7 +228,8 @@ def _running(workers: Workers) -> Iterator[None]:
     if local:
         # One CPU more than the workers hold, for Ray Data's own tasks; work on few cores takes turns.
         cpus = max(os.cpu_count() or 1, int(workers.count * workers.cpus) + 1)
-        options = {"num_cpus": cpus, "include_dashboard": False}
+        # Without an address Ray would join whatever this machine last ran, even where that is no longer there.
+        options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     if own:
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
