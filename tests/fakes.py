@@ -73,6 +73,21 @@ class Mortal(FakeBackbone):
         return z
 
 
+class Doomed(FakeBackbone):
+    """Dies, as by `kill -9`, wherever it meets a text, and before it is ready where that is empty."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        if not text:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def head_activations(self, examples, **options):
+        if any(example.text == self.text for example in examples):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().head_activations(examples, **options)
+
+
 def main(folder: str, n: str, commit_every: str, head_dim: str) -> None:
     from savs.extraction import fill
     from savs.store import ActivationStore

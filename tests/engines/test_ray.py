@@ -82,6 +82,21 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
     assert not list(pooled.folder.rglob("*.tmp"))
 
 
+def test_a_worker_that_always_dies_ends_the_work_with_an_error(tmp_path, monkeypatch):
+    """On one piece, which is tried anew, and before it is ready; what was committed stays."""
+    from savs.engines import ray_data
+
+    monkeypatch.setattr(ray_data, "_TRIES", 2)
+    store = new_store(tmp_path / "store", fakes.FakeBackbone())
+    load = functools.partial(fakes.Doomed, "text 5")
+    with pytest.raises(BackboneError, match="workers died on the examples from 'e4' to 'e5', again and again"):
+        ray_data.fill(store, load, fakes.examples(8), workers=workers(1), commit_every=2)
+    kept = ActivationStore.open(store.folder)
+    assert set(kept.missing(example_keys(fakes.examples(6)))) == set(example_keys(fakes.examples(2, first=4)))
+    with pytest.raises(BackboneError, match="workers died on loading the model, again and again"):
+        ray_data.describe(functools.partial(fakes.Doomed, ""), workers(1))
+
+
 def test_a_real_model_gives_the_bits_of_a_single_process(tmp_path, model_folder, pictures):
     from savs.backbones.huggingface import load_backbone
     from savs.engines import ray_data

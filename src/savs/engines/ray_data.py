@@ -18,6 +18,7 @@ from typing import Any
 from savs.backbones.base import Backbone, BackboneSpec, Progress
 from savs.data.example import Example
 from savs.data.keys import example_keys
+from savs.engines.tries import Tries
 from savs.engines.workers import Workers
 from savs.errors import BackboneError, SavsError
 from savs.extraction import COMMIT_EVERY, plan
@@ -31,12 +32,17 @@ Piece = Sequence[Example]
 #: Made once in each worker; called with each piece that the worker is sent.
 Task = Callable[[Piece], Any]
 
+#: Of a piece, and of loading the backbone, before deaths of workers are an error. Ray Data would try for ever.
+_TRIES = 4
+
+logger = logging.getLogger(__name__)
+
 
 def describe(load: Callable[[], Backbone], workers: Workers) -> tuple[BackboneSpec, HeadLayout]:
     """What a backbone is, told by a worker: the machine that plans the work need not hold the model.
 
     Raises:
-        BackboneError: it cannot be loaded, or Ray is not installed.
+        BackboneError: it cannot be loaded, workers die of it, or Ray is not installed.
     """
 
     def make() -> Task:
@@ -74,7 +80,7 @@ def fill(
 
     Raises:
         DataError: media cannot be opened.
-        BackboneError: the model cannot take an example, or Ray is not installed.
+        BackboneError: the model cannot take an example, workers die again and again, or Ray is not installed.
         SpecMismatchError: the workers' backbone is not the store's.
         StoreError: the store cannot be written; what was committed is safe.
     """
@@ -137,7 +143,8 @@ def predict(
 
     Raises:
         DataError: media cannot be opened.
-        BackboneError: the backbone cannot be loaded or cannot take an example, or Ray is not installed.
+        BackboneError: the backbone cannot be loaded or cannot take an example, workers die again and again, or Ray is
+            not installed.
         SpecMismatchError: the backbone is not the one that the classifiers were fitted on, or they do not share one.
     """
     check_together(models)
@@ -156,6 +163,7 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
     """What the task gives for each piece, in the order of the pieces."""
     if not pieces:
         return
+    import ray
     import ray.data
     from ray import cloudpickle
     from ray.exceptions import RayError
@@ -166,30 +174,43 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
     class Worker:
         """Hands on what a user can mend as a result, since Ray would wrap it, or give its text alone."""
 
-        def __init__(self) -> None:
+        def __init__(self, tries: Any) -> None:
+            self.tries = tries
             self.problem: SavsError | None = None
             try:
+                if not ray.get(tries.start.remote()):
+                    raise _died("on loading the model")
                 self.task = pickler.loads(packed)()
             except SavsError as error:
                 self.problem = error
 
         def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+            piece = pickle.loads(row["piece"])
             try:
-                result = self.problem or self.task(pickle.loads(row["piece"]))
+                if self.problem is None and not ray.get(self.tries.begin.remote(row["number"])):
+                    raise _died(f"on the examples from {piece[0].id!r} to {piece[-1].id!r}" if piece else "at once")
+                result = self.problem or self.task(piece)
             except SavsError as error:
                 result = error
             return {"result": pickle.dumps(result)}
 
+    count = min(workers.count, len(pieces))
+    counter: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Tries)  # untyped
+    tries = counter.remote(starts=count + _TRIES, tries=_TRIES)
     rows = ray.data.from_items(
-        [{"piece": pickle.dumps([_located(one) for one in piece])} for piece in pieces],
+        [
+            {"number": number, "piece": pickle.dumps([_located(one) for one in piece])}
+            for number, piece in enumerate(pieces)
+        ],
         override_num_blocks=len(pieces),
     )
     worker: Any = Worker  # Ray calls an instance of it, which its own types do not say
     done = rows.map(
         worker,
-        compute=ray.data.ActorPoolStrategy(size=min(workers.count, len(pieces))),
+        compute=ray.data.ActorPoolStrategy(size=count),
         num_gpus=workers.gpus,
         num_cpus=workers.cpus,
+        fn_constructor_args=(tries,),
     )
     try:
         for row in done.iter_rows():
@@ -199,6 +220,13 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
             yield result
     except RayError as error:
         raise BackboneError(f"the workers failed: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _died(where: str) -> BackboneError:
+    return BackboneError(
+        f"workers died {where}, again and again: they ran out of memory, or a library crashed. Ask for fewer "
+        "with workers=, or lower batch_size; Ray's logs (/tmp/ray/session_latest/logs) hold their last words"
+    )
 
 
 def _located(example: Example) -> Example:
@@ -244,7 +272,14 @@ def _running(workers: Workers) -> Iterator[None]:
                 f"{workers.count} workers with {workers.gpus:g} GPUs each were asked for, and this machine has "
                 f"{gpus:g}; ask for fewer, or name a cluster in RAY_ADDRESS"
             )
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        if gpus and not workers.gpus:
+            logger.warning(
+                "Ray has %g GPUs and the workers are given none, so that they share one or run without; unless that is "
+                "meant, give each its own (--gpus-per-worker 1)",
+                gpus,
+            )
+        # What fails is raised; Ray Data would print it too.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
