@@ -143,12 +143,12 @@ def test_predictions_come_in_order_and_equal_those_of_one_process(tmp_path, mode
     from savs.engines import ray_data
     from savs.model import SAVModel
 
-    examples = [Example(f"e{i}", f"What is {'ab'[i % 2]} {i}?", label="xy"[i % 2]) for i in range(20)]
+    examples = [Example(f"e{i}", f"What is {'ab'[i % 2]} {i}?", label="xy"[i % 2]) for i in range(40)]
     model = SAVModel.fit(backbone("llama"), examples)
     other = SAVModel.fit(backbone("llama"), examples, classifier=SAVClassifier(k=2))
-    got = list(ray_data.predict([model, other], examples, workers=workers(), batch_size=4, piece=4))
-    parts = [examples[start : start + 4] for start in range(0, 20, 4)]
-    assert got == [[one.predict(part, batch_size=4) for one in (model, other)] for part in parts]
+    got = list(ray_data.predict([model, other], examples, workers=workers(), batch_size=2))
+    parts = [examples[:16], examples[16:]]
+    assert got == [[one.predict(part, batch_size=2) for one in (model, other)] for part in parts]
 
 
 def test_the_store_of_a_pool_answers_by_content(tmp_path):
@@ -168,9 +168,11 @@ def test_the_commands_by_a_pool_give_what_they_give_alone(tmp_path, model_folder
 
     from savs.cli.entry import app
 
-    rows = [{"id": f"e{i}", "question": f"What is {'ab'[i % 2]} {i}?", "label": "xy"[i % 2]} for i in range(12)]
-    data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # More than are asked together at first, and of many lengths, so that where they are cut is seen in the batches.
+    rows = [{"id": f"e{i}", "question": f"{'ab'[i % 2] * (i % 23)} {i}?", "label": "xy"[i % 2]} for i in range(150)]
+    data, new = tmp_path / "data.jsonl", tmp_path / "new.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:12]))
+    new.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def savs(*arguments):
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -184,6 +186,6 @@ def test_the_commands_by_a_pool_give_what_they_give_alone(tmp_path, model_folder
     savs("fit", data, "--store", pooled.folder, "-o", tmp_path / "clf")
     answers = []
     for name, engine in (("alone", "local"), ("pooled", "ray")):
-        savs("predict", tmp_path / "clf", data, "-o", tmp_path / f"{name}.parquet", "--engine", engine)
+        savs("predict", tmp_path / "clf", new, "-o", tmp_path / f"{name}.parquet", "--engine", engine)
         answers.append(pq.read_table(tmp_path / f"{name}.parquet").to_pylist())
     assert answers[0] == answers[1] and [row["id"] for row in answers[0]] == [row["id"] for row in rows]

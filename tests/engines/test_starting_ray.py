@@ -1,7 +1,13 @@
-"""How Ray is started or reached, told by what it is asked: no Ray runs here."""
+"""How Ray is started or reached, and what it is sent, told by what it is asked: no Ray runs here."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
+import fakes
+from savs import together
+from savs.cli.predict import _here
 from savs.engines import ray_data
 from savs.engines.workers import Workers
 
@@ -29,3 +35,24 @@ def test_a_cluster_that_is_named_is_joined(asked, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with ray_data._running(Workers(2)):
         assert not {"address", "num_cpus"} & asked.keys()
+
+
+@pytest.mark.parametrize(("found", "gpus", "warned"), [(2.0, 0.0, True), (2.0, 0.5, False), (0.0, 0.0, False)])
+def test_workers_without_gpus_where_there_are_some_are_warned_of(asked, monkeypatch, caplog, found, gpus, warned):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": found})
+    with ray_data._running(Workers(2, gpus)):
+        assert ("Ray has 2 GPUs and the workers are given none" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(("batch_size", "lengths"), [(None, [64, 128, 108]), (2, [16, 32, 64, 128, 60])])
+def test_a_pool_is_sent_what_one_process_asks_together(monkeypatch, batch_size, lengths):
+    examples = fakes.examples(300)
+    models = [SimpleNamespace(without_backbone=lambda: None)]
+    asked, sent = [], []
+    monkeypatch.setattr(together, "predict_many", lambda models, some, *, batch_size: asked.append(some))
+    monkeypatch.setattr(ray_data, "check_together", lambda models: None)
+    monkeypatch.setattr(ray_data, "_running", nullcontext)
+    monkeypatch.setattr(ray_data, "_results", lambda make, pieces, workers: iter(sent.extend(pieces) or ()))
+    list(_here(models, examples, None, batch_size))
+    list(ray_data.predict(models, examples, workers=Workers(2), batch_size=batch_size))
+    assert sent == asked and [len(some) for some in sent] == lengths

@@ -26,7 +26,7 @@ from savs.features import HeadLayout
 from savs.model import SAVModel
 from savs.prediction import Prediction
 from savs.store import ActivationStore
-from savs.together import check_together, predict_many
+from savs.together import check_together, predict_many, windows
 
 Piece = Sequence[Example]
 #: Made once in each worker; called with each piece that the worker is sent.
@@ -125,7 +125,6 @@ def predict(
     device: str | None = None,
     workers: Workers,
     batch_size: int | None = None,
-    piece: int = COMMIT_EVERY,
 ) -> Iterator[list[list[Prediction]]]:
     """`together.predict_many` by many workers, piece by piece, in the order of the examples.
 
@@ -136,10 +135,9 @@ def predict(
         device: as for `savs.load_backbone`.
         workers: who does it.
         batch_size: examples in one forward pass.
-        piece: examples that a worker is sent at a time.
 
     Returns:
-        For each piece, one list of predictions a classifier.
+        For each of `together.windows`, one list of predictions a classifier.
 
     Raises:
         DataError: media cannot be opened.
@@ -154,9 +152,8 @@ def predict(
         bare[0].load_backbone(location, device=device)
         return lambda some: predict_many(bare, some, batch_size=batch_size)
 
-    pieces = [examples[start : start + piece] for start in range(0, len(examples), piece)]
     with _running(workers):
-        yield from _results(make, pieces, workers)
+        yield from _results(make, list(windows(examples, batch_size=batch_size)), workers)
 
 
 def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers) -> Iterator[Any]:
