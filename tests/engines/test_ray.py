@@ -151,6 +151,35 @@ def test_predictions_come_in_order_and_equal_those_of_one_process(tmp_path, mode
     assert got == [[one.predict(part, batch_size=2) for one in (model, other)] for part in parts]
 
 
+@pytest.mark.parametrize("form", ["parquet", "class folder", "url"])
+def test_images_reach_the_workers_however_they_come(tmp_path, pictures, form, monkeypatch):
+    """As bytes in a table, as files that are named from the folder that the planner is in, and by URL."""
+    from savs.data import readers
+    from savs.engines import ray_data
+
+    files = [tmp_path / "data" / "xy"[i % 2] / f"{i}.png" for i in range(6)]
+    for file, picture in zip(files, pictures(6), strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.source.save(file)
+    monkeypatch.chdir(tmp_path)
+    source = "data"
+    if form == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow")
+        rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}, "label": file.parent.name} for file in files]
+        pq.write_table(pa.Table.from_pylist(rows), source := "data.parquet")
+        for file in files:
+            file.unlink()
+    elif form == "url":
+        pytest.importorskip("upath")
+        source = (tmp_path / "data").as_uri()
+    examples = readers.read_examples(source)
+    alone, pooled = (new_store(tmp_path / name, fakes.Seeing()) for name in ("alone", "pooled"))
+    fill(alone, fakes.Seeing(), examples, commit_every=2)
+    assert ray_data.fill(pooled, fakes.Seeing, examples, workers=workers(), commit_every=2) == 6
+    assert shards(pooled) == shards(alone)
+
+
 def test_the_store_of_a_pool_answers_by_content(tmp_path):
     from savs.engines import ray_data
 

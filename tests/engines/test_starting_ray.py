@@ -7,9 +7,13 @@ import pytest
 
 import fakes
 from savs import together
+from savs.cli.extract import _here as _fill_here
 from savs.cli.predict import _here
+from savs.data import keys
+from savs.data.example import Example, Media
 from savs.engines import ray_data
 from savs.engines.workers import Workers
+from savs.store import ActivationStore
 
 ray = pytest.importorskip("ray", reason="the engine ray needs Ray: pip install 'savs[ray]'")
 
@@ -52,7 +56,25 @@ def test_a_pool_is_sent_what_one_process_asks_together(monkeypatch, batch_size, 
     monkeypatch.setattr(together, "predict_many", lambda models, some, *, batch_size: asked.append(some))
     monkeypatch.setattr(ray_data, "check_together", lambda models: None)
     monkeypatch.setattr(ray_data, "_running", nullcontext)
-    monkeypatch.setattr(ray_data, "_results", lambda make, pieces, workers: iter(sent.extend(pieces) or ()))
+    monkeypatch.setattr(
+        ray_data, "_results", lambda make, pieces, workers: iter(sent.extend(piece.examples for piece in pieces) or ())
+    )
     list(_here(models, examples, None, batch_size))
     list(ray_data.predict(models, examples, workers=Workers(2), batch_size=batch_size))
     assert sent == asked and [len(some) for some in sent] == lengths
+
+
+def test_each_file_is_read_once_for_its_key_whoever_runs_it(tmp_path, picture, monkeypatch):
+    """In the plan; neither the process that runs the pieces nor a worker reads it for that again."""
+    picture(0).source.save(tmp_path / "a.png")
+    examples = [Example("a", "x", (Media(tmp_path / "a.png"),))]
+    read = []
+    monkeypatch.setattr(keys, "content_key", lambda media: read.append(media) or "digest")
+    _fill_here(tmp_path / "alone", fakes.FakeBackbone, examples, dtype=None)
+    assert len(read) == 1
+
+    monkeypatch.setattr(ray_data, "_running", nullcontext)
+    monkeypatch.setattr(ray_data, "_results", lambda make, pieces, workers: map(make(), pieces))
+    store = ActivationStore.create(tmp_path / "pooled", spec=fakes.SPEC, layout=fakes.FakeBackbone().layout)
+    assert ray_data.fill(store, fakes.FakeBackbone, examples, workers=Workers(2)) == 1
+    assert len(read) == 2

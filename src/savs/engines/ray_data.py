@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from savs.backbones.base import Backbone, BackboneSpec, Progress
 from savs.data.example import Example
@@ -28,7 +28,14 @@ from savs.prediction import Prediction
 from savs.store import ActivationStore
 from savs.together import check_together, predict_many, windows
 
-Piece = Sequence[Example]
+
+class Piece(NamedTuple):
+    """What a worker is sent: examples, with their keys where it needs them, so that it reads no file to make them."""
+
+    examples: Sequence[Example] = ()
+    keys: Sequence[str] = ()
+
+
 #: Made once in each worker; called with each piece that the worker is sent.
 Task = Callable[[Piece], Any]
 
@@ -50,7 +57,7 @@ def describe(load: Callable[[], Backbone], workers: Workers) -> tuple[BackboneSp
         return lambda _: (backbone.spec, backbone.layout)
 
     with _running(workers):
-        [(spec, layout)] = _results(make, [()], Workers(1, workers.gpus, workers.cpus))
+        [(spec, layout)] = _results(make, [Piece()], Workers(1, workers.gpus, workers.cpus))
     return spec, layout
 
 
@@ -86,7 +93,9 @@ def fill(
     """
     keys = example_keys(examples)
     done = len(examples) - len(store.missing(keys))
-    pieces = [[examples[row] for row in rows] for rows in plan(store, keys, commit_every)]
+    pieces = [
+        Piece([examples[row] for row in rows], [keys[row] for row in rows]) for rows in plan(store, keys, commit_every)
+    ]
     if not pieces:
         if progress is not None:
             progress(len(examples), len(examples))
@@ -99,12 +108,11 @@ def fill(
         shared.check(backbone.spec, backbone.layout)
 
         def commit(piece: Piece) -> int:
-            names = example_keys(piece)
             # Another worker may have committed it and died before it could say so.
-            if shared.missing(names):
-                z = backbone.head_activations(piece, batch_size=batch_size)
-                shared.append(z, names, [example.id for example in piece])
-            return len(piece)
+            if shared.missing(piece.keys):
+                z = backbone.head_activations(piece.examples, batch_size=batch_size)
+                shared.append(z, piece.keys, [example.id for example in piece.examples])
+            return len(piece.examples)
 
         return commit
 
@@ -150,10 +158,10 @@ def predict(
 
     def make() -> Task:
         bare[0].load_backbone(location, device=device)
-        return lambda some: predict_many(bare, some, batch_size=batch_size)
+        return lambda piece: predict_many(bare, piece.examples, batch_size=batch_size)
 
     with _running(workers):
-        yield from _results(make, list(windows(examples, batch_size=batch_size)), workers)
+        yield from _results(make, list(map(Piece, windows(examples, batch_size=batch_size))), workers)
 
 
 def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers) -> Iterator[Any]:
@@ -185,7 +193,7 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
             piece = pickle.loads(row["piece"])
             try:
                 if self.problem is None and not ray.get(self.tries.begin.remote(row["number"])):
-                    raise _died(f"on the examples from {piece[0].id!r} to {piece[-1].id!r}" if piece else "at once")
+                    raise _died(f"on the examples from {piece.examples[0].id!r} to {piece.examples[-1].id!r}")
                 result = self.problem or self.task(piece)
             except SavsError as error:
                 result = error
@@ -196,7 +204,10 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
     tries = counter.remote(starts=count + _TRIES, tries=_TRIES)
     rows = ray.data.from_items(
         [
-            {"number": number, "piece": pickle.dumps([_located(one) for one in piece])}
+            {
+                "number": number,
+                "piece": pickle.dumps(piece._replace(examples=[_located(one) for one in piece.examples])),
+            }
             for number, piece in enumerate(pieces)
         ],
         override_num_blocks=len(pieces),
