@@ -73,6 +73,9 @@ def fill(
 ) -> int:
     """`extraction.fill` by many workers: the same pieces, the same batches, the same files in the store.
 
+    To the last bit on like machines, and on a CPU with as many threads: a worker has `cpus` of them, unless
+    `OMP_NUM_THREADS` says otherwise.
+
     Args:
         store: in a folder that every worker sees under the same path, as it sees the media (or under their URL).
         load: opens the backbone; called once in each worker.
