@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from savs.backbones.base import BackboneSpec
 from savs.data.example import Example
+from savs.data.media import open_image
 from savs.features import HeadLayout
 
 SPEC = BackboneSpec(model="fake", revision="r1", dtype="float32", attention="none")
@@ -71,6 +73,30 @@ class Mortal(FakeBackbone):
                     file.write(str(os.getpid()))
                 os.kill(os.getpid(), signal.SIGKILL)
         return z
+
+
+class Seeing(FakeBackbone):
+    """Its features are a function of what the images show, too."""
+
+    def head_activations(self, examples, **options):
+        shown = [hashlib.sha256(b"".join(open_image(m).tobytes() for m in one.media)).hexdigest() for one in examples]
+        told = zip(examples, shown, strict=True)
+        return super().head_activations([replace(one, text=one.text + seen) for one, seen in told], **options)
+
+
+class Doomed(FakeBackbone):
+    """Dies, as by `kill -9`, wherever it meets a text, and before it is ready where that is empty."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        if not text:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def head_activations(self, examples, **options):
+        if any(example.text == self.text for example in examples):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().head_activations(examples, **options)
 
 
 def main(folder: str, n: str, commit_every: str, head_dim: str) -> None:

@@ -1,6 +1,7 @@
 """`StoredBackbone` in a backbone's place: the same answers, nothing run twice, no model loaded where none is needed."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import fakes
 from fakes import FakeBackbone
 from savs.classify import PRESETS, SAVClassifier, readers
+from savs.data import keys
 from savs.data.example import Example, Media
 from savs.data.keys import example_keys
 from savs.errors import DataError, OutputExistsError, SpecMismatchError, StoreError
@@ -247,6 +249,24 @@ def test_a_key_holds_what_the_model_is_shown_and_nothing_else(picture, tmp_path)
     moved.write_bytes(saved.read_bytes())
     assert example_keys([Example("", "text", (Media(moved),))]) == [keys[9]]
     assert example_keys([Example("", "text", (Media(saved.read_bytes()),))]) == [keys[9]]
+
+
+def test_files_are_read_for_their_keys_side_by_side(tmp_path, monkeypatch):
+    """Two that wait for each other both come back, and what is missing is told in the order of the examples."""
+    both = threading.Barrier(2, timeout=30)
+
+    def met(media):
+        both.wait()
+        return media.file.name
+
+    files = [Example(name, "x", (Media(tmp_path / name),)) for name in "abcd"]
+    with monkeypatch.context() as patched:
+        patched.setattr(keys, "content_key", met)
+        assert example_keys(files) == [keys._key("x", [f"image:{name}"]) for name in "abcd"]
+    (tmp_path / "a").write_bytes(b"x")
+    for _ in range(5):
+        with pytest.raises(DataError, match="there is no file .*/b;"):
+            example_keys(files)
 
 
 def test_extract_of_a_stored_backbone_is_extract(stored, fake):

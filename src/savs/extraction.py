@@ -64,6 +64,7 @@ def fill(
     backbone: Backbone,
     examples: Sequence[Example],
     *,
+    keys: Sequence[str] | None = None,
     batch_size: int | None = None,
     commit_every: int = COMMIT_EVERY,
     progress: Progress | None = None,
@@ -76,6 +77,7 @@ def fill(
         store: of this backbone.
         backbone: the frozen model.
         examples: the inputs. Those that show the model the same are run once.
+        keys: of the examples, where they are known; else every file is read for them.
         batch_size: examples in one forward pass.
         commit_every: examples that are committed together.
         progress: called with (examples that are in the store, examples in all).
@@ -89,7 +91,8 @@ def fill(
         SpecMismatchError: the store is another backbone's.
         StoreError: the store cannot be written; what was committed is safe.
     """
-    return _fill(store, backbone, examples, example_keys(examples), batch_size, commit_every, progress)
+    known = example_keys(examples) if keys is None else keys
+    return _fill(store, backbone, examples, known, batch_size, commit_every, progress)
 
 
 def plan(store: ActivationStore, keys: Sequence[str], commit_every: int = COMMIT_EVERY) -> Iterator[list[int]]:

@@ -6,7 +6,7 @@ Adds nothing to what a classifier says of an example. No arithmetic, no file.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +16,10 @@ from savs.errors import SpecMismatchError
 from savs.features import FloatArray, HeadId, HeadLayout
 from savs.model import SAVModel
 from savs.prediction import Prediction
+
+#: Examples that are sorted by length and asked at a time; their answers are written before the next are begun. Few at
+#: first, so that lines come soon; then more, so that batches are full. Where their size is given, so many batches.
+_FIRST, _MOST, _BATCHES = 64, 256, 8
 
 
 def predict_many(
@@ -50,6 +54,24 @@ def predict_many(
     z = backbone.head_activations(examples, heads=heads, batch_size=batch_size, progress=progress)
     read = cast(Backbone, _AlreadyRead(backbone.spec, backbone.layout, heads, z))
     return [copy.copy(model).attach(read).predict(examples) for model in models]
+
+
+def windows(
+    examples: Sequence[Example], first: int | None = None, *, batch_size: int | None = None
+) -> Iterator[Sequence[Example]]:
+    """The examples in the parts that are asked one after another, by one process as by many workers.
+
+    Where the cuts are decides which examples share a batch, and with it the last digits of the answers.
+
+    Args:
+        examples: the inputs.
+        first: examples of the first part; the later ones grow.
+        batch_size: examples in one forward pass.
+    """
+    start, step = 0, first or (_BATCHES * batch_size if batch_size else _FIRST)
+    while start < len(examples):
+        yield examples[start : start + step]
+        start, step = start + step, max(step, min(2 * step, _MOST))
 
 
 def check_together(models: Sequence[SAVModel]) -> None:

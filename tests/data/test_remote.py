@@ -71,6 +71,27 @@ def test_every_format(name, bucket, draw, tmp_path):
     assert told(read_examples(f"{bucket()}/{name}")) == told(read_examples(path))
 
 
+def test_a_table_in_many_parts(bucket, draw, tmp_path):
+    """A folder of Parquet files is one table, in the order of their names; splits are not mixed."""
+    (tmp_path / "table").mkdir()
+    for i in (2, 10, 1):
+        rows = [{"question": f"{i}?", "label": "xy"[k]} for k in range(2)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"table/part-{i:03}.snappy.parquet")
+    (tmp_path / "table/_SUCCESS").touch()
+    here = read_examples(tmp_path / "table")
+    assert [(example.id, example.label) for example in here] == [
+        (f"part-{i:03}.snappy:{k}", "xy"[k]) for i in (1, 2, 10) for k in range(2)
+    ]
+    assert told(read_examples(f"{bucket()}/table")) == told(here)
+    draw("table/a.png")
+    assert len(read_examples(tmp_path / "table")) == 1  # the image: tables beside media are what they always were
+    (tmp_path / "splits").mkdir()
+    for name in ("train-0.parquet", "test-0.parquet"):
+        pq.write_table(pa.table({"question": ["a?"]}), tmp_path / "splits" / name)
+    with pytest.raises(DataError, match=r"did you mean .*test-0\.parquet or .*train-0\.parquet"):
+        read_examples(tmp_path / "splits")
+
+
 def test_a_folder_of_class_folders(bucket, draw, tmp_path):
     for i, name in enumerate(["flowers/rose/1.png", "flowers/rose/2.png", "flowers/tulip/1.png", "flowers/loose.png"]):
         draw(name, seed=i)

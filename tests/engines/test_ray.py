@@ -82,6 +82,21 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
     assert not list(pooled.folder.rglob("*.tmp"))
 
 
+def test_a_worker_that_always_dies_ends_the_work_with_an_error(tmp_path, monkeypatch):
+    """On one piece, which is tried anew, and before it is ready; what was committed stays."""
+    from savs.engines import ray_data
+
+    monkeypatch.setattr(ray_data, "_TRIES", 2)
+    store = new_store(tmp_path / "store", fakes.FakeBackbone())
+    load = functools.partial(fakes.Doomed, "text 5")
+    with pytest.raises(BackboneError, match="workers died on the examples from 'e4' to 'e5', again and again"):
+        ray_data.fill(store, load, fakes.examples(8), workers=workers(1), commit_every=2)
+    kept = ActivationStore.open(store.folder)
+    assert set(kept.missing(example_keys(fakes.examples(6)))) == set(example_keys(fakes.examples(2, first=4)))
+    with pytest.raises(BackboneError, match="workers died on loading the model, again and again"):
+        ray_data.describe(functools.partial(fakes.Doomed, ""), workers(1))
+
+
 def test_a_real_model_gives_the_bits_of_a_single_process(tmp_path, model_folder, pictures):
     from savs.backbones.huggingface import load_backbone
     from savs.engines import ray_data
@@ -128,12 +143,41 @@ def test_predictions_come_in_order_and_equal_those_of_one_process(tmp_path, mode
     from savs.engines import ray_data
     from savs.model import SAVModel
 
-    examples = [Example(f"e{i}", f"What is {'ab'[i % 2]} {i}?", label="xy"[i % 2]) for i in range(20)]
+    examples = [Example(f"e{i}", f"What is {'ab'[i % 2]} {i}?", label="xy"[i % 2]) for i in range(40)]
     model = SAVModel.fit(backbone("llama"), examples)
     other = SAVModel.fit(backbone("llama"), examples, classifier=SAVClassifier(k=2))
-    got = list(ray_data.predict([model, other], examples, workers=workers(), batch_size=4, piece=4))
-    parts = [examples[start : start + 4] for start in range(0, 20, 4)]
-    assert got == [[one.predict(part, batch_size=4) for one in (model, other)] for part in parts]
+    got = list(ray_data.predict([model, other], examples, workers=workers(), batch_size=2))
+    parts = [examples[:16], examples[16:]]
+    assert got == [[one.predict(part, batch_size=2) for one in (model, other)] for part in parts]
+
+
+@pytest.mark.parametrize("form", ["parquet", "class folder", "url"])
+def test_images_reach_the_workers_however_they_come(tmp_path, pictures, form, monkeypatch):
+    """As bytes in a table, as files that are named from the folder that the planner is in, and by URL."""
+    from savs.data import readers
+    from savs.engines import ray_data
+
+    files = [tmp_path / "data" / "xy"[i % 2] / f"{i}.png" for i in range(6)]
+    for file, picture in zip(files, pictures(6), strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.source.save(file)
+    monkeypatch.chdir(tmp_path)
+    source = "data"
+    if form == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow")
+        rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}, "label": file.parent.name} for file in files]
+        pq.write_table(pa.Table.from_pylist(rows), source := "data.parquet")
+        for file in files:
+            file.unlink()
+    elif form == "url":
+        pytest.importorskip("upath")
+        source = (tmp_path / "data").as_uri()
+    examples = readers.read_examples(source)
+    alone, pooled = (new_store(tmp_path / name, fakes.Seeing()) for name in ("alone", "pooled"))
+    fill(alone, fakes.Seeing(), examples, commit_every=2)
+    assert ray_data.fill(pooled, fakes.Seeing, examples, workers=workers(), commit_every=2) == 6
+    assert shards(pooled) == shards(alone)
 
 
 def test_the_store_of_a_pool_answers_by_content(tmp_path):
@@ -153,9 +197,11 @@ def test_the_commands_by_a_pool_give_what_they_give_alone(tmp_path, model_folder
 
     from savs.cli.entry import app
 
-    rows = [{"id": f"e{i}", "question": f"What is {'ab'[i % 2]} {i}?", "label": "xy"[i % 2]} for i in range(12)]
-    data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # More than are asked together at first, and of many lengths, so that where they are cut is seen in the batches.
+    rows = [{"id": f"e{i}", "question": f"{'ab'[i % 2] * (i % 23)} {i}?", "label": "xy"[i % 2]} for i in range(150)]
+    data, new = tmp_path / "data.jsonl", tmp_path / "new.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:12]))
+    new.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def savs(*arguments):
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -169,6 +215,6 @@ def test_the_commands_by_a_pool_give_what_they_give_alone(tmp_path, model_folder
     savs("fit", data, "--store", pooled.folder, "-o", tmp_path / "clf")
     answers = []
     for name, engine in (("alone", "local"), ("pooled", "ray")):
-        savs("predict", tmp_path / "clf", data, "-o", tmp_path / f"{name}.parquet", "--engine", engine)
+        savs("predict", tmp_path / "clf", new, "-o", tmp_path / f"{name}.parquet", "--engine", engine)
         answers.append(pq.read_table(tmp_path / f"{name}.parquet").to_pylist())
     assert answers[0] == answers[1] and [row["id"] for row in answers[0]] == [row["id"] for row in rows]

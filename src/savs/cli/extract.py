@@ -13,7 +13,7 @@ from savs.cli import options as opt
 from savs.cli.console import note, show, waiting, working, write_json
 from savs.cli.files import bad_rows_path, check_output, record_bad_rows
 from savs.cli.reading import read
-from savs.cli.stores import facts_of_store, loader, open_stored, store_to_json
+from savs.cli.stores import facts_of_store, loader, open_with_keys, store_to_json
 from savs.engines.workers import Workers
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ def _here(
     """Fill the store in this process; with the number of examples that were run."""
     from savs.extraction import fill
 
-    stored = open_stored(folder, load, examples, dtype=dtype)
+    stored, keys = open_with_keys(folder, load, examples, dtype=dtype)
     if not stored.loaded:
         return stored.store, 0
     with working(f"reading the heads of {stored.spec.model}") as progress:
-        return stored.store, fill(stored.store, stored.backbone, examples, progress=progress, **options)
+        return stored.store, fill(stored.store, stored.backbone, examples, keys=keys, progress=progress, **options)
 
 
 def _by_a_pool(

@@ -39,8 +39,8 @@ Classifiers = Annotated[
 Source = Annotated[
     str,
     typer.Argument(
-        help="JSON lines, a JSON array, CSV, Parquet or a folder of class folders, here or by URL (s3://...), or "
-        "hf://owner/name.",
+        help="JSON lines, a JSON array, CSV, Parquet, or a folder of class folders or Parquet files, here or by URL "
+        "(s3://...), or hf://owner/name.",
         show_default=False,
     ),
 ]

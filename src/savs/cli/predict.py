@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from savs.model import SAVModel
     from savs.prediction import Prediction
 
-#: Examples that are sorted by length and asked at a time; their answers are written before the next are begun. Few at
-#: first, so that lines come soon; then more, so that batches are full. Where their size is given, so many batches.
-_FIRST, _MOST, _BATCHES = 64, 256, 8
-
 
 def predict(
     classifiers: opt.Classifiers,
@@ -96,12 +92,10 @@ def _here(
     models: Sequence[SAVModel], examples: Sequence[Example], at_a_time: int | None, batch_size: int | None
 ) -> Iterator[list[list[Prediction]]]:
     """What each classifier says, some examples at a time."""
-    from savs.together import predict_many
+    from savs.together import predict_many, windows
 
-    start, step = 0, at_a_time or (_BATCHES * batch_size if batch_size else _FIRST)
-    while start < len(examples):
-        yield predict_many(models, examples[start : start + step], batch_size=batch_size)
-        start, step = start + step, max(step, min(2 * step, _MOST))
+    for some in windows(examples, at_a_time, batch_size=batch_size):
+        yield predict_many(models, some, batch_size=batch_size)
 
 
 def _by_a_pool(

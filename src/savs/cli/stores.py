@@ -25,6 +25,13 @@ def open_stored(
 
     The backbone is loaded now if it will be needed, so that no bar of progress waits for it.
     """
+    return open_with_keys(folder, load, examples, dtype=dtype)[0]
+
+
+def open_with_keys(
+    folder: Path, load: Callable[[], Backbone], examples: Sequence[Example], *, dtype: StoreDtype | None = None
+) -> tuple[StoredBackbone, list[str]]:
+    """The same, with the keys of the examples, for which every file was read."""
     from savs.data.keys import example_keys
     from savs.extraction import StoredBackbone
 
@@ -33,7 +40,7 @@ def open_stored(
     note(f"{len(set(keys)) - absent} of {len(set(keys))} examples are in {folder}")
     if absent:
         _ = stored.backbone
-    return stored
+    return stored, keys
 
 
 def loader(store: Path | None, model: str | None, *, device: str | None, **options: Any) -> Callable[[], Backbone]:

@@ -1,10 +1,11 @@
-"""Rows out of a folder of class folders: one a media file, labelled by the folder that it is in.
+"""Rows out of a folder of class folders: one a media file, labelled by the folder that it is in. Tables in parts.
 
 Knows names of files and folders; opens none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from savs.data.example import Media
@@ -13,6 +14,8 @@ from savs.data.media import guess_kind
 from savs.data.remote import AnyPath
 from savs.errors import DataError
 
+#: What the parts of a data set are called that must not be mixed.
+_SPLITS = re.compile(r"(train|test|val|dev)", re.IGNORECASE)
 #: What other programs leave in folders.
 _JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -48,6 +51,15 @@ def folder_rows(folder: AnyPath) -> Iterator[Row | BadRow]:
             continue
         cells = {"image": Media(entry, kind), "id": name, "label": label}
         yield Row(cells, str(entry), name)
+
+
+def table_parts(folder: AnyPath) -> list[AnyPath]:
+    """The Parquet files of a folder that holds one table in parts; none where it holds folders, media or splits."""
+    entries = _visible(folder)
+    parts = [entry for entry in entries if entry.suffix.lower() == ".parquet" and entry.is_file()]
+    splits = {found.group().lower() for part in parts if (found := _SPLITS.match(part.name))}
+    mixed = len(splits) > 1 or any(guess_kind(entry.name) or entry.is_dir() for entry in entries)
+    return [] if mixed else parts
 
 
 def _visible(folder: AnyPath) -> list[AnyPath]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from savs.data.example import Example, Media
 from savs.data.media import content_key
 
 #: Hexadecimal digits of a key, 128 bits: among ten billion examples two coincide less than once in 10^18.
 KEY_DIGITS = 32
+#: Files that are read at once, since an object store answers each after a while; and those that wait for it.
+_THREADS, _AT_A_TIME = 8, 1024
 
 
 def example_keys(examples: Sequence[Example]) -> list[str]:
@@ -22,9 +25,14 @@ def example_keys(examples: Sequence[Example]) -> list[str]:
     A file that several examples share is read once.
 
     Raises:
-        DataError: a media file is missing.
+        DataError: a media file is missing; the first of them, in the order of the examples.
     """
+    files = list(dict.fromkeys(media for example in examples for media in example.media if media.file is not None))
     seen: dict[Media, str] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(files), _AT_A_TIME):
+            some = files[start : start + _AT_A_TIME]
+            seen.update(zip(some, pool.map(_content, some), strict=True))
     return [_key(example.text, [_media_key(media, seen) for media in example.media]) for example in examples]
 
 
@@ -32,9 +40,9 @@ def _key(text: str, media: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([text, *media]).encode()).hexdigest()[:KEY_DIGITS]
 
 
-def _media_key(media: Media, seen: dict[Media, str]) -> str:
-    if media.file is None:
-        return f"{media.kind}:{content_key(media)}"
-    if media not in seen:
-        seen[media] = f"{media.kind}:{content_key(media)}"
-    return seen[media]
+def _media_key(media: Media, seen: Mapping[Media, str]) -> str:
+    return _content(media) if media.file is None else seen[media]
+
+
+def _content(media: Media) -> str:
+    return f"{media.kind}:{content_key(media)}"

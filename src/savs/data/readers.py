@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from savs.data.choices import without_options
 from savs.data.example import Example, Media
-from savs.data.folders import folder_rows
+from savs.data.folders import folder_rows, table_parts
 from savs.data.formats import BadRow, Row, file_rows
 from savs.data.hub import HubName, hub_rows, is_saved, saved_rows
 from savs.data.lookup_files import with_files
@@ -44,9 +44,9 @@ def read_examples(
     """Read the examples of a data set, in its order, all of them checked.
 
     Args:
-        source: a file (JSON lines, a JSON array, CSV, Parquet, one image or video), a folder of class folders, or one
-            that `datasets` saved, here or by the URL of an object store (`s3://bucket/rows.jsonl`); or a data set on
-            the Hub (`hf://owner/name[:config][/split]`, or `owner/name`).
+        source: a file (JSON lines, a JSON array, CSV, Parquet, one image or video), a folder of class folders, of
+            Parquet files that are one table, or one that `datasets` saved, here or by the URL of an object store
+            (`s3://bucket/rows.jsonl`); or a data set on the Hub (`hf://owner/name[:config][/split]`, or `owner/name`).
         task: what the columns mean: a task, a built-in task's name, or a task file. Told by the columns where absent.
         image_root: the folder that the media are under, wherever the paths in the rows point; see `paths.locate`.
         limit: read at most so many rows.
@@ -152,14 +152,17 @@ def _open(source: str | Path, limit: int | None) -> tuple[list[Row | BadRow], An
 
 
 def rows_at(path: AnyPath) -> Iterator[Row | BadRow]:
-    """The rows of a file, of a folder of class folders, or of one that `datasets` saved.
+    """The rows of a file, of a folder of class folders or of Parquet files, or of one that `datasets` saved.
 
     Raises:
         DataError: it cannot be read.
     """
     if not path.is_dir():
         return file_rows(path)
-    return saved_rows(path) if is_saved(path) else folder_rows(path)
+    if is_saved(path):
+        return saved_rows(path)
+    parts = table_parts(path)
+    return chain.from_iterable(map(file_rows, parts)) if parts else folder_rows(path)
 
 
 def _sniffed(rows: Sequence[Row | BadRow], source: str) -> Task:
