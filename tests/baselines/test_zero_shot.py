@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from savs.backbones.cost import measured
 from savs.baselines.method import Problem
 from savs.baselines.zero_shot import (
     UNMATCHED,
@@ -109,6 +110,36 @@ def test_likelihood_by_hand(kind, backbone, picture):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+def test_only_what_is_offered_is_run_and_it_scores_the_same(kind, backbone, picture):
+    model = backbone(kind)
+    media = [(picture(i, (32 + i, 40)),) if model.takes_images and i % 2 else () for i in range(10)]
+    examples = [Example(str(i), "word " * (7 * i % 4) + "?", media[i]) for i in range(10)]
+    answers = [f"{word} number {i}" for i, word in enumerate(("cat", "a long one", "dog", "owl", "ox", "bee"))]
+    offered = np.random.default_rng(0).permuted(np.tile([True, True, False, False, False, False], (10, 1)), axis=1)
+    with measured(model) as all_of_them:
+        everything = model.answer_log_likelihoods(examples, answers)
+    with measured(model) as some:
+        only = model.answer_log_likelihoods(examples, answers, offered=offered)
+    assert (all_of_them.forwards, some.forwards) == (60, 20)
+    np.testing.assert_allclose(only[offered], everything[offered], atol=1e-5)
+    assert (only[~offered] == -np.inf).all()
+
+
+def test_answers_of_one_token_share_a_pass(backbone):
+    model = backbone("llama")
+    examples = [Example(str(i), "word " * i + "?") for i in range(5)]
+    offered = np.ones((5, 3), dtype=bool)
+    offered[1, :2] = offered[2] = False
+    with measured(model) as cost:
+        scores = model.answer_log_likelihoods(examples, ["x", "y", "two tokens"], offered=offered)
+    assert cost.forwards == 3 + 4  # prompts with a short answer, and the long answers
+    assert (scores[2] == -np.inf).all()
+    np.testing.assert_allclose(
+        scores[0], model.answer_log_likelihoods(examples[:1], ["x", "y", "two tokens"])[0], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", MODELS)
 def test_likelihood_does_not_depend_on_the_batch(kind, backbone, picture):
     model = backbone(kind)
     media = [(picture(i, (32 + i, 40)),) if model.takes_images and i % 2 else () for i in range(10)]
@@ -130,9 +161,9 @@ class Answering:
     def generate(self, examples, **_):
         return list(self.answers)
 
-    def answer_log_likelihoods(self, examples, answers, **_):
+    def answer_log_likelihoods(self, examples, answers, *, offered, **_):
         self.asked = list(answers)
-        return self.scores
+        return np.where(offered, self.scores, -np.inf)
 
 
 def test_free_answers_that_match_nothing_are_reported():
@@ -152,6 +183,16 @@ def test_closed_choice_takes_the_likeliest_word_that_is_offered():
     np.testing.assert_allclose(list(everything.probabilities.values()), weights / weights.sum())
     assert two.probabilities["guinea pig"] == 0.0
     assert sum(two.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_closed_choice_runs_what_each_example_offers(backbone):
+    many = tuple(f"kind number {i}" for i in range(40))
+    examples = [Example(str(i), "Which?", choices=(many[i], many[i + 1], many[3 * i])) for i in range(2, 6)]
+    with measured(backbone("llama")) as cost:
+        predictions = closed_choice(backbone("llama"), examples, many)
+    assert cost.forwards == 4 * 3
+    assert all(p.label in e.choices for p, e in zip(predictions, examples, strict=True))
+    assert all(sum(p > 0 for p in prediction.probabilities.values()) == 3 for prediction in predictions)
 
 
 def test_closed_choice_asks_for_the_words_of_the_labels():

@@ -96,16 +96,17 @@ def closed_choice(
     """Zero-shot likelihood: the class whose word has the highest mean log-probability a token.
 
     For Yes and No this is VQAScore (arXiv 2404.01291). Where an example offers choices among the classes, only those
-    compete.
+    are run and compete.
     """
-    scores = backbone.answer_log_likelihoods(examples, [task.answer(label) for label in classes], progress=progress)
+    words = [task.answer(label) for label in classes]
+    may = offered(examples, classes)
+    scores = backbone.answer_log_likelihoods(examples, words, offered=may, progress=progress)
     predictions = []
-    for example, row, may in zip(examples, scores, offered(examples, classes), strict=True):
-        allowed = np.where(may, row, -np.inf)
-        weights = np.exp(allowed - allowed.max())
+    for example, row in zip(examples, scores, strict=True):
+        weights = np.exp(row - row.max())
         share = weights / weights.sum()
         probabilities = {label: float(p) for label, p in zip(classes, share, strict=True)}
-        predictions.append(Prediction(example.id, classes[int(allowed.argmax())], probabilities, {}))
+        predictions.append(Prediction(example.id, classes[int(row.argmax())], probabilities, {}))
     return predictions
 
 
