@@ -14,7 +14,7 @@ from savs.baselines.zero_shot import (
     match_answer,
 )
 from savs.data.example import Example
-from savs.data.tasks import Task
+from savs.data.tasks import Task, load_task
 from tiny_models import MODELS
 
 PETS = ("cat", "dog", "guinea pig")
@@ -74,6 +74,59 @@ def test_option_letters_that_are_the_classes(answer, label):
 )
 def test_words_that_stand_for_a_label(answer, label):
     assert match_answer(answer, Example("a", "x"), ("harmful", "harmless"), SAFETY) == label
+
+
+BLINK = Example("a", "x", choices=("the first image", "the second image", "a cat"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("the second image", "B"),
+        ("The second image, I think.", "B"),
+        ("A cat", "C"),
+        ("(A) the second image", "A"),  # a letter comes first
+        ("A dog", UNMATCHED),  # an article is no letter
+        ("the second", UNMATCHED),
+        ("It is the second image", UNMATCHED),
+        ("the second images", UNMATCHED),
+    ],
+)
+def test_the_text_of_an_option_stands_for_its_letter(answer, label):
+    assert match_answer(answer, BLINK, ("A", "B", "C", "D"), load_task("blink")) == label
+
+
+def test_options_of_one_text_tell_nothing():
+    assert match_answer("a cat", Example("a", "x", choices=("a cat", "a cat")), ("A", "B")) == UNMATCHED
+    assert match_answer("a bird", Example("a", "x", choices=("a cat", "a cat", "a bird")), ("A", "B")) == UNMATCHED
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"), [("Yes", "A"), ("no, it is not", "B"), ("B", "B"), ("Nothing", UNMATCHED), ("", UNMATCHED)]
+)
+def test_the_label_map_says_what_an_answer_stands_for(answer, label):
+    task = load_task("naturalbench_vqa")
+    assert match_answer(answer, Example("a", "x"), ("A", "B"), task) == label
+    assert match_answer("Yes", Example("a", "x"), ("A", "B")) == UNMATCHED
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("Pepsi", "answerable"),
+        ("no", "answerable"),
+        ("unanswerable.", "unanswerable"),
+        ("Unanswerable, it is too dark", "unanswerable"),
+        ("The question is unanswerable", UNMATCHED),  # no answer to it, nor the word that was asked for
+        ("", UNMATCHED),
+        ("?!", UNMATCHED),
+    ],
+)
+def test_an_answer_to_an_answerable_question(answer, label):
+    classes = ("answerable", "unanswerable")
+    assert match_answer(answer, Example("a", "x"), classes, load_task("vizwiz")) == label
+    closed = Task(name="t", template="{q}", answers={"answerable": "Yes", "unanswerable": "No"})
+    assert match_answer("Pepsi", Example("a", "x"), classes, closed) == UNMATCHED
 
 
 def test_an_answer_that_begins_with_two_classes_is_neither():
@@ -200,6 +253,22 @@ def test_closed_choice_asks_for_the_words_of_the_labels():
     (prediction,) = closed_choice(model, [Example("a", "x")], ("harmful", "harmless"), task=SAFETY)
     assert model.asked == ["Yes", "No"]
     assert prediction.label == "harmless"
+
+
+@pytest.mark.parametrize(("score", "label"), [(-0.5, "unanswerable"), (-0.8, "answerable"), (0.0, "unanswerable")])
+def test_a_class_without_a_word_gets_what_the_others_leave(score, label):
+    model = Answering(scores=[[-0.01, score]])  # however likely the word that the prompt does not offer
+    (prediction,) = closed_choice(model, [Example("a", "x")], ("answerable", "unanswerable"), task=load_task("vizwiz"))
+    assert prediction.label == label
+    assert prediction.probabilities["unanswerable"] == pytest.approx(np.exp(score), abs=1e-6)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_only_the_words_of_the_prompt_are_run(backbone):
+    examples = [Example("a", "What is this?"), Example("b", "And this?")]
+    with measured(backbone("llama")) as cost:
+        closed_choice(backbone("llama"), examples, ("answerable", "unanswerable"), task=load_task("vizwiz"))
+    assert cost.forwards == 2
 
 
 def test_the_methods_are_the_functions(backbone, picture):

@@ -154,6 +154,13 @@ class Task:
         """The word that stands for `label` in a free answer."""
         return self.answers.get(label, label)
 
+    @property
+    def open_label(self) -> str | None:
+        """The class of any answer that the prompt has no word for: `label_rule.otherwise`, where that is so."""
+        label = self.label_rule.otherwise
+        named = label is None or label in self.answers or re.search(rf"(?i)\b{re.escape(label)}\b", self.template)
+        return None if named else label
+
     def render(self, row: Cells) -> str:
         """The prompt for one row (after `expand`, with its defaults).
 
