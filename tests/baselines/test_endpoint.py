@@ -227,10 +227,31 @@ def test_a_hint_at_another_setting_is_not_taken_for_the_refused_one(server, clie
     assert set(server.requests[-1]) - {"model", "messages"} == {"temperature", "max_completion_tokens"}
 
 
-@pytest.mark.parametrize("status", [400, 404])
-def test_a_refusal_that_names_no_setting_or_another_reason_stays_final(status, server, client_of):
-    server.script = lambda number, body: (status, {"error": {"message": "this model has no messages today"}})
-    with pytest.raises(EndpointError, match="no messages today"):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]}',
+        {"error": "unexpected keyword temperature"},
+        {"error": {"param": "temperature", "message": "this value is not supported"}},
+    ],
+)
+def test_servers_say_it_in_their_own_forms(answer, server, client_of):
+    server.script = lambda number, body: (422, answer) if "temperature" in body else completion("Yes")
+    assert client_of().ask_all([say("a")])[0].text == "Yes"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "this model does not support messages today"),
+        (404, "temperature is not supported"),
+        (400, "4,000 tokens are too many, lower max_tokens"),
+    ],
+)
+def test_a_refusal_for_another_reason_stays_final(status, said, server, client_of):
+    server.script = lambda number, body: (status, {"error": {"message": said}})
+    with pytest.raises(EndpointError, match=said):
         client_of().ask_all([say("a")])
     assert len(server.requests) == 1
 

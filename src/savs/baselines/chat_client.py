@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import random
 import re
@@ -24,6 +25,8 @@ from urllib.parse import urlsplit
 from savs.backbones.base import BackboneSpec, Progress
 from savs.errors import EndpointError
 
+_log = logging.getLogger(__name__)
+
 Message = Mapping[str, Any]
 
 #: Answers that a later try may mend: too early, too many at once, or the server's own trouble.
@@ -34,6 +37,9 @@ _LONGEST_PAUSE = 60.0
 
 #: What a setting is called by newer servers that refuse it.
 _NEWER = {"max_tokens": "max_completion_tokens"}
+
+#: How servers say that they do not take a setting, rather than that a request is too long or badly formed.
+_UNKNOWN = re.compile(r"(?i)support|unknown|unrecogni|unexpected|permitted|not allowed|not accept")
 
 NEEDS_HTTPX = "it needs httpx2: pip install 'savs[endpoint]'"
 
@@ -256,15 +262,16 @@ class ChatClient:
         """The response to a request, made again at once without each setting that the server says it does not take."""
         while True:
             with self._lock:
-                names = {name: self._renamed.get(name, name) for name in body}
-            sent = {names[name]: value for name, value in body.items() if names[name] is not None}
+                names = {own: self._renamed.get(own, own) for own in body}
+            sent = {name: body[own] for own, name in names.items() if name is not None}
             response = http.post(address, json=sent, headers=headers)
-            name = _not_taken(response, sent) if response.status_code in (400, 422) else None
-            if name is None:
+            own = _not_taken(response, names) if response.status_code in (400, 422) else None
+            if own is None:
                 return response
             with self._lock:
-                mine = next(own for own in names if names[own] == name)
-                self._renamed[mine] = _NEWER.get(name)
+                if self._renamed.get(own, own) == names[own]:  # else another request was told the same before
+                    self._renamed[own] = _NEWER.get(str(names[own]))
+                    _log.warning("%s does not take %s, which is left out", self.endpoint.url, names[own])
 
     def _refused(self, status: int, said: str) -> str:
         hint = {
@@ -281,16 +288,21 @@ def _beginning(said: str, *, without: str) -> str:
     return (line.replace(without, "[key]") if without else line)[:200]
 
 
-def _not_taken(response: Any, sent: Mapping[str, Any]) -> str | None:
-    """The setting in a request that a server says it does not take; None where it names none of them."""
+def _not_taken(response: Any, names: Mapping[str, str | None]) -> str | None:
+    """The setting that a server says it does not take, of those sent under these names; None where it names none."""
     try:
         error = response.json()["error"]
         said = f"{error.get('param') or ''} {error.get('message') or ''}"
     except (ValueError, KeyError, TypeError, AttributeError):
         said = response.text
-    settings = [name for name in sent if name not in ("model", "messages")]
-    found = {name: match.start() for name in settings if (match := re.search(rf"\b{re.escape(name)}\b", said))}
-    return min(found, key=lambda name: found[name], default=None)
+    if not _UNKNOWN.search(said):
+        return None
+    found = {
+        own: match.start()
+        for own, name in names.items()
+        if name and own not in ("model", "messages") and (match := re.search(rf"\b{re.escape(name)}\b", said))
+    }
+    return min(found, key=lambda own: found[own], default=None)
 
 
 def _parsed(response: Any) -> Answer | None:
