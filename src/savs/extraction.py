@@ -237,10 +237,15 @@ class StoredBackbone:
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens, progress=progress)
 
     def answer_log_likelihoods(
-        self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
+        self,
+        examples: Sequence[Example],
+        answers: Sequence[str],
+        *,
+        offered: NDArray[np.bool_] | None = None,
+        progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """Mean log-probability a token of each answer after each prompt."""
-        return self.backbone.answer_log_likelihoods(examples, answers, progress=progress)
+        """As `Backbone.answer_log_likelihoods`."""
+        return self.backbone.answer_log_likelihoods(examples, answers, offered=offered, progress=progress)
 
     def _filled(self, examples: Sequence[Example], batch_size: int | None, progress: Progress | None) -> list[str]:
         keys = example_keys(examples)

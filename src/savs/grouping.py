@@ -6,6 +6,7 @@ Knows examples only; what is right and what is wrong comes from the caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,11 @@ def group_rows(examples: Sequence[Example]) -> dict[str, list[int]]:
     return rows
 
 
-def two_by_two(group: str, members: Sequence[Example], right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of a group's four are right, `[2 images, 2 questions]`, told apart by what they show and ask."""
+def two_by_two(group: str, members: Sequence[Example], values: NDArray[Any]) -> NDArray[Any]:
+    """What a group's four have, as `[2 images, 2 questions]`, told apart by what they show and ask."""
     cells = {
-        (tuple(identity(media) for media in member.media), member.text): is_right
-        for member, is_right in zip(members, right, strict=True)
+        (tuple(identity(media) for media in member.media), member.text): value
+        for member, value in zip(members, values, strict=True)
     }
     images = list(dict.fromkeys(image for image, _ in cells))
     questions = list(dict.fromkeys(question for _, question in cells))

@@ -6,9 +6,11 @@ import torch
 
 pytest.importorskip("peft")
 
+from savs.backbones import adapters
 from savs.backbones.adapters import adapted, answer_loss, attention_linears
 from savs.backbones.tuning import Tuning
 from savs.data.example import Example
+from savs.errors import BackboneError
 
 KINDS = ["llama", "gpt2", "llava", "qwen2_vl"]
 QUICK = Tuning(rank=4, epochs=1, learning_rate=1e-2, batch_size=4)
@@ -74,12 +76,46 @@ def test_equal_seeds_give_equal_adapters(taught):
 def test_the_loss_is_that_of_the_answer_alone(taught):
     model, examples, _ = taught("llama")
     with torch.inference_mode():
-        loss = float(answer_loss(model, examples[:2], "No"))
+        loss = float(answer_loss(model, examples[:2], ["No", "No"]))
     with_end = f"No{model._tokenizer.eos_token}"
     tokens = len(model._tokenizer(with_end, add_special_tokens=False)["input_ids"])
     assert tokens == 3
     by_likelihood = -model.answer_log_likelihoods(examples[:2], [with_end]).mean()
     assert loss == pytest.approx(by_likelihood, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "llava"])
+def test_a_step_that_does_not_fit_is_taken_in_halves(kind, taught, monkeypatch):
+    model, examples, answers = taught(kind)
+    answers[2] = "a longer answer"  # each example counts alike, however long its answer
+    with adapted(model, examples, answers, tuning=QUICK) as whole:
+        expected = model.answer_log_likelihoods(examples, ["Yes", "No"])
+    loss_of, tried = adapters.answer_loss, []
+
+    def limited(backbone, examples, answers):
+        tried.append(len(examples))
+        loss = loss_of(backbone, examples, answers)
+        if len(examples) > 1:  # on the way back, when some of the gradients are there
+            loss.register_hook(lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+        return loss
+
+    monkeypatch.setattr(adapters, "answer_loss", limited)
+    with adapted(model, examples, answers, tuning=QUICK) as halved:
+        np.testing.assert_allclose(model.answer_log_likelihoods(examples, ["Yes", "No"]), expected, atol=1e-4)
+    assert halved == pytest.approx(whole, abs=1e-5)
+    assert tried == [4, 2, 1, 1, 2, 1, 1, 2, 1, 1]
+
+
+def test_one_example_that_cannot_be_learned_from_is_named(taught, monkeypatch):
+    model, examples, answers = taught("llama")
+
+    def fails(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(adapters, "answer_loss", fails)
+    with pytest.raises(BackboneError, match="alone does not fit in the memory of cpu"):
+        with adapted(model, examples, answers, tuning=QUICK):
+            pass
 
 
 def test_the_attention_of_the_text_decoder_is_adapted(backbone):

@@ -11,6 +11,7 @@ from savs.backbones.base import Backbone
 from savs.backbones.batches import Levers
 from savs.backbones.encoding import Encoder
 from savs.backbones.huggingface import load_backbone
+from savs.backbones.likelihood import answer_tokens
 from savs.data.example import Example, Media
 from savs.data.media import sample_frames
 from savs.errors import BackboneError, DataError
@@ -204,6 +205,30 @@ def test_one_example_that_does_not_fit_is_named(backbone, monkeypatch):
     assert tried == [2, 1]
 
 
+LONG = ["a cat", "two dogs", "x"]
+
+
+def test_answers_that_do_not_fit_are_halved_and_nothing_is_lost(backbone, monkeypatch):
+    model = backbone("llama")
+    examples = [Example(str(i), "word " * (i % 7 + 1) + str(i)) for i in range(11)]
+    scored, written = model.answer_log_likelihoods(examples, LONG), model.generate(examples, max_new_tokens=5)
+    tried = small_memory(model, monkeypatch, 3, torch.OutOfMemoryError("CUDA out of memory"))
+    np.testing.assert_allclose(model.answer_log_likelihoods(examples, LONG), scored, atol=1e-5)
+    assert model.generate(examples, max_new_tokens=5) == written
+    assert {8, 4, 2} <= set(tried)
+
+
+@pytest.mark.parametrize("answers", [["a cat"], ["x"]], ids=["several tokens", "one token"])
+def test_one_answer_that_does_not_fit_is_an_error_in_words(answers, backbone, monkeypatch):
+    model = backbone("llama")
+    small_memory(model, monkeypatch, 0, torch.OutOfMemoryError("CUDA out of memory"))
+    told = "example 'short' alone does not fit in the memory of cpu; lower"
+    with pytest.raises(BackboneError, match=told):
+        model.answer_log_likelihoods([Example("short", "x"), Example("long", "xy")], answers)
+    with pytest.raises(BackboneError, match=told):
+        model.generate([Example("short", "x"), Example("long", "xy")])
+
+
 def test_other_errors_are_not_taken_for_memory(backbone, monkeypatch):
     model = backbone("llama")
     tried = small_memory(model, monkeypatch, 0, RuntimeError("shapes cannot be multiplied"))
@@ -234,6 +259,36 @@ def test_the_failed_batch_is_released_before_the_halves_run(backbone, monkeypatc
     finally:
         gc.enable()
     assert seen == [[], [False], [False, False]]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_only_the_logits_that_are_needed_are_made(kind, model_folder, backbone, picture):
+    """However long the prompt, and in whatever way the model lets one ask for them."""
+    model, untouched = load_backbone(model_folder(kind), dtype="float32", device="cpu"), backbone(kind)
+    examples = [
+        Example(str(i), "word " * (20 * i + 1) + "?", (picture(i, (32 + 8 * i, 40)),) if model.takes_images else ())
+        for i in range(3)
+    ]
+    expected = untouched.answer_log_likelihoods(examples, LONG)
+    tokens = [len(ids) for ids in answer_tokens(model, examples[:1] * 3, LONG)]
+    made = []
+    model.model.get_output_embeddings().register_forward_pre_hook(
+        lambda _module, inputs: made.append(inputs[0].shape[1])
+    )
+    np.testing.assert_array_equal(model.answer_log_likelihoods(examples, LONG), expected)
+    assert max(made) <= len(examples) * max(tokens) < model._inputs(examples)["input_ids"].shape[1]
+
+    made.clear()
+    model.model.hf_device_map = {"model": 0, "lm_head": 1}  # then a number counts them from the end of the rows
+    np.testing.assert_allclose(model.answer_log_likelihoods(examples, LONG), expected, atol=1e-5)
+    wide = max(made)
+    assert len(examples) * max(tokens) < wide
+
+    made.clear()
+    forward = model.model.forward
+    model.model.forward = lambda **inputs: forward(**inputs)  # it does not say that it takes `logits_to_keep`
+    np.testing.assert_allclose(model.answer_log_likelihoods(examples, LONG), expected, atol=1e-5)
+    assert wide < max(made)
 
 
 @pytest.mark.parametrize("kind", MODELS)

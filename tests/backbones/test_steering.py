@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from savs.backbones import steering
 from savs.backbones.steering import first_token_losses, steered
 from savs.data.example import Example
+from savs.errors import BackboneError
 
 KINDS = ["llama", "gpt2", "llava", "qwen2_vl"]
 
@@ -102,3 +104,24 @@ def test_losses_of_many_gates_are_those_of_each(kind, asked):
         if len(model._tokenizer(" x", add_special_tokens=False)["input_ids"]) == 1 or kind != "gpt2":
             assert losses[row] == pytest.approx(-float(alone[0, 0]), abs=1e-5)
     assert losses.std() > 1e-4
+
+
+def test_gates_that_do_not_fit_are_tried_in_halves(asked, monkeypatch):
+    model, examples = asked("llama")
+    gates = np.random.default_rng(1).random((5, model.layout.n_heads)) < 0.3
+    expected = first_token_losses(model, examples[1], "x", of_all(model, 3.0), gates)
+    logits, most, tried = steering.first_logits, [2], []
+
+    def limited(backbone, rows):
+        tried.append(len(rows))
+        if len(rows) > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return logits(backbone, rows)
+
+    monkeypatch.setattr(steering, "first_logits", limited)
+    losses = first_token_losses(model, examples[1], "x", of_all(model, 3.0), gates)
+    np.testing.assert_allclose(losses, expected, atol=1e-5)
+    assert tried == [5, 2, 3, 1, 2]
+    most[0] = 0
+    with pytest.raises(BackboneError, match="example '1' alone does not fit"):
+        first_token_losses(model, examples[1], "x", of_all(model, 3.0), gates)

@@ -189,6 +189,73 @@ def test_a_refusal_is_final_and_says_what_to_do(status, hint, server, client_of)
     assert "no such thing" in str(caught.value) and len(server.requests) == 1
 
 
+def refusing(*names, message="Unsupported parameter: '{}' is not supported with this model.", status=400):
+    """A server that takes none of these settings, and says so of one at a time."""
+
+    def script(number, body):
+        refused = next((name for name in names if name in body), None)
+        return (status, {"error": {"message": message.format(refused)}}) if refused else completion("Yes")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("names", "sent"),
+    [
+        (("temperature",), [{"temperature", "max_tokens"}, {"max_tokens"}]),
+        (("max_tokens",), [{"temperature", "max_tokens"}, {"temperature", "max_completion_tokens"}]),
+        (
+            ("max_tokens", "temperature", "max_completion_tokens"),
+            [{"temperature", "max_tokens"}, {"temperature", "max_completion_tokens"}, {"max_completion_tokens"}, set()],
+        ),
+    ],
+)
+def test_a_setting_that_a_server_does_not_take_is_left_out(names, sent, server, client_of):
+    server.script = refusing(*names)
+    client = client_of(at_once=1)
+    assert [answer.text for answer in client.ask_all([say("a"), say("b")])] == ["Yes", "Yes"]
+    settings = [set(body) - {"model", "messages"} for body in server.requests]
+    assert settings == [*sent, sent[-1]]  # the second request does not try again
+    assert client.paused == [] and client.bill.asked == 2
+    assert all(body.get("max_completion_tokens", 16) == 16 for body in server.requests)
+    assert client_of().ask_all([say("a")])[0].cached
+
+
+def test_a_hint_at_another_setting_is_not_taken_for_the_refused_one(server, client_of):
+    server.script = refusing("max_tokens", message="'{}' is not supported. Use 'max_completion_tokens' or temperature")
+    client_of().ask_all([say("a")])
+    assert set(server.requests[-1]) - {"model", "messages"} == {"temperature", "max_completion_tokens"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]}',
+        {"error": "unexpected keyword temperature"},
+        {"error": {"param": "temperature", "message": "this value is not supported"}},
+    ],
+)
+def test_servers_say_it_in_their_own_forms(answer, server, client_of):
+    server.script = lambda number, body: (422, answer) if "temperature" in body else completion("Yes")
+    assert client_of().ask_all([say("a")])[0].text == "Yes"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "this model does not support messages today"),
+        (404, "temperature is not supported"),
+        (400, "4,000 tokens are too many, lower max_tokens"),
+    ],
+)
+def test_a_refusal_for_another_reason_stays_final(status, said, server, client_of):
+    server.script = lambda number, body: (status, {"error": {"message": said}})
+    with pytest.raises(EndpointError, match=said):
+        client_of().ask_all([say("a")])
+    assert len(server.requests) == 1
+
+
 def test_where_one_request_is_refused_no_other_waits_to_be_tried_again(server, client_of):
     server.script = lambda number, body: (
         (401, {}) if body["messages"][0]["content"] == "bad" else (429, {}, {"Retry-After": "2"})

@@ -1,5 +1,6 @@
 """CLIP rows: right where images and words agree, at a loss where they must be, and in words where they cannot run."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from savs.backbones.base import BackboneSpec
 from savs.baselines.image_text import ClassMeans, CrossModal, ImageText, Towers
 from savs.baselines.method import Problem
 from savs.baselines.registry import Resources, build
+from savs.bench.miniature import draw_column
 from savs.data.example import Example, Media
-from savs.data.tasks import Task
+from savs.data.tasks import Task, load_task
 from tiny_dual_encoders import COLOURS, colour
 from tiny_dual_encoders import build as build_model
 
@@ -48,7 +50,7 @@ TEST = tuple(
     Example(f"t{i}", "What colour?", (picture(NAMES[i % 4], i % 5 + 1),), label=NAMES[i % 4]) for i in range(20)
 )
 PROBLEM = Problem(NAMES, SHOTS, TEST)
-YES_NO = Task(name="t", template="{q}", answers={"fits": "Yes", "does not": "no"})
+YES_NO = Task(name="t", template="{q}", answers={"fits": "Yes", "does not": "no"}, caption="Is this (.*)[?]")
 
 
 def rows(towers):
@@ -136,10 +138,38 @@ def test_captions_compete_for_an_image():
     assert accuracy(method.predict(replace(problem, test=tuple(swapped))), test) == 0.0
 
 
+def test_the_caption_alone_is_compared():
+    """Words of the prompt that name another colour must not reach the encoder."""
+    task = replace(YES_NO, template="Is this {q}? Not blue?", caption="Is this (.*)[?] Not blue")
+    test = tuple(replace(e, text=f"{e.text} Not blue?") for e in group(0, "red", "green"))
+    encoder = Seeing()
+    encode, read = encoder.encode_texts, []
+    encoder.encode_texts = lambda texts: read.extend(texts) or encode(texts)
+    assert accuracy(ImageText(Towers(encoder)).predict(Problem(("does not", "fits"), (), test, task)), test) == 1.0
+    assert read == ["red", "green"]
+
+
+@pytest.mark.parametrize("name", ["sugarcrepe", "naturalbench_retrieval"])
+def test_the_tasks_say_where_their_captions_stand(name):
+    caption = "a man's 'best' hat? No."
+    task = load_task(name)
+    text = task.render({"question": f"Does this image show '{caption}'?"})
+    assert re.search(task.caption, text)[1] == caption
+
+
+@pytest.mark.parametrize("name", ["naturalbench_retrieval", "sugarcrepe"])
+def test_so_do_their_miniatures(name):
+    task = draw_column(name).task
+    assert re.search(task.caption, task.render({"caption": "a red. cat"}))[1] == "a red. cat"
+
+
 def test_verdicts_without_rivals_are_not_for_captions():
     alone = tuple(replace(e, group=None) for e in group(0, "red", "green"))
     method = ImageText(Towers(Seeing()))
     assert "here each is asked by itself" in method.obstacle(Problem(("does not", "fits"), (), alone, YES_NO))
+    asked = replace(YES_NO, caption=None)
+    together = tuple(group(0, "red", "green"))
+    assert "does not say which part" in method.obstacle(Problem(("does not", "fits"), (), together, asked))
     same = Task(name="t", template="{q}", answers={"does not": "different", "fits": "same"})
     assert "no words for right and wrong" in method.obstacle(Problem(("does not", "fits"), (), alone, same))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from savs.backbones.cost import measured
 from savs.baselines.method import Problem
 from savs.baselines.zero_shot import (
     UNMATCHED,
@@ -13,7 +14,7 @@ from savs.baselines.zero_shot import (
     match_answer,
 )
 from savs.data.example import Example
-from savs.data.tasks import Task
+from savs.data.tasks import Task, load_task
 from tiny_models import MODELS
 
 PETS = ("cat", "dog", "guinea pig")
@@ -75,6 +76,59 @@ def test_words_that_stand_for_a_label(answer, label):
     assert match_answer(answer, Example("a", "x"), ("harmful", "harmless"), SAFETY) == label
 
 
+BLINK = Example("a", "x", choices=("the first image", "the second image", "a cat"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("the second image", "B"),
+        ("The second image, I think.", "B"),
+        ("A cat", "C"),
+        ("(A) the second image", "A"),  # a letter comes first
+        ("A dog", UNMATCHED),  # an article is no letter
+        ("the second", UNMATCHED),
+        ("It is the second image", UNMATCHED),
+        ("the second images", UNMATCHED),
+    ],
+)
+def test_the_text_of_an_option_stands_for_its_letter(answer, label):
+    assert match_answer(answer, BLINK, ("A", "B", "C", "D"), load_task("blink")) == label
+
+
+def test_options_of_one_text_tell_nothing():
+    assert match_answer("a cat", Example("a", "x", choices=("a cat", "a cat")), ("A", "B")) == UNMATCHED
+    assert match_answer("a bird", Example("a", "x", choices=("a cat", "a cat", "a bird")), ("A", "B")) == UNMATCHED
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"), [("Yes", "A"), ("no, it is not", "B"), ("B", "B"), ("Nothing", UNMATCHED), ("", UNMATCHED)]
+)
+def test_the_label_map_says_what_an_answer_stands_for(answer, label):
+    task = load_task("naturalbench_vqa")
+    assert match_answer(answer, Example("a", "x"), ("A", "B"), task) == label
+    assert match_answer("Yes", Example("a", "x"), ("A", "B")) == UNMATCHED
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("Pepsi", "answerable"),
+        ("no", "answerable"),
+        ("unanswerable.", "unanswerable"),
+        ("Unanswerable, it is too dark", "unanswerable"),
+        ("The question is unanswerable", UNMATCHED),  # no answer to it, nor the word that was asked for
+        ("", UNMATCHED),
+        ("?!", UNMATCHED),
+    ],
+)
+def test_an_answer_to_an_answerable_question(answer, label):
+    classes = ("answerable", "unanswerable")
+    assert match_answer(answer, Example("a", "x"), classes, load_task("vizwiz")) == label
+    closed = Task(name="t", template="{q}", answers={"answerable": "Yes", "unanswerable": "No"})
+    assert match_answer("Pepsi", Example("a", "x"), classes, closed) == UNMATCHED
+
+
 def test_an_answer_that_begins_with_two_classes_is_neither():
     assert match_answer("New York City it is", Example("a", "x"), ("New York", "New York City")) == UNMATCHED
 
@@ -109,6 +163,36 @@ def test_likelihood_by_hand(kind, backbone, picture):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+def test_only_what_is_offered_is_run_and_it_scores_the_same(kind, backbone, picture):
+    model = backbone(kind)
+    media = [(picture(i, (32 + i, 40)),) if model.takes_images and i % 2 else () for i in range(10)]
+    examples = [Example(str(i), "word " * (7 * i % 4) + "?", media[i]) for i in range(10)]
+    answers = [f"{word} number {i}" for i, word in enumerate(("cat", "a long one", "dog", "owl", "ox", "bee"))]
+    offered = np.random.default_rng(0).permuted(np.tile([True, True, False, False, False, False], (10, 1)), axis=1)
+    with measured(model) as all_of_them:
+        everything = model.answer_log_likelihoods(examples, answers)
+    with measured(model) as some:
+        only = model.answer_log_likelihoods(examples, answers, offered=offered)
+    assert (all_of_them.forwards, some.forwards) == (60, 20)
+    np.testing.assert_allclose(only[offered], everything[offered], atol=1e-5)
+    assert (only[~offered] == -np.inf).all()
+
+
+def test_answers_of_one_token_share_a_pass(backbone):
+    model = backbone("llama")
+    examples = [Example(str(i), "word " * i + "?") for i in range(5)]
+    offered = np.ones((5, 3), dtype=bool)
+    offered[1, :2] = offered[2] = False
+    with measured(model) as cost:
+        scores = model.answer_log_likelihoods(examples, ["x", "y", "two tokens"], offered=offered)
+    assert cost.forwards == 3 + 4  # prompts with a short answer, and the long answers
+    assert (scores[2] == -np.inf).all()
+    np.testing.assert_allclose(
+        scores[0], model.answer_log_likelihoods(examples[:1], ["x", "y", "two tokens"])[0], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", MODELS)
 def test_likelihood_does_not_depend_on_the_batch(kind, backbone, picture):
     model = backbone(kind)
     media = [(picture(i, (32 + i, 40)),) if model.takes_images and i % 2 else () for i in range(10)]
@@ -130,9 +214,9 @@ class Answering:
     def generate(self, examples, **_):
         return list(self.answers)
 
-    def answer_log_likelihoods(self, examples, answers, **_):
+    def answer_log_likelihoods(self, examples, answers, *, offered, **_):
         self.asked = list(answers)
-        return self.scores
+        return np.where(offered, self.scores, -np.inf)
 
 
 def test_free_answers_that_match_nothing_are_reported():
@@ -154,11 +238,37 @@ def test_closed_choice_takes_the_likeliest_word_that_is_offered():
     assert sum(two.probabilities.values()) == pytest.approx(1.0)
 
 
+def test_closed_choice_runs_what_each_example_offers(backbone):
+    many = tuple(f"kind number {i}" for i in range(40))
+    examples = [Example(str(i), "Which?", choices=(many[i], many[i + 1], many[3 * i])) for i in range(2, 6)]
+    with measured(backbone("llama")) as cost:
+        predictions = closed_choice(backbone("llama"), examples, many)
+    assert cost.forwards == 4 * 3
+    assert all(p.label in e.choices for p, e in zip(predictions, examples, strict=True))
+    assert all(sum(p > 0 for p in prediction.probabilities.values()) == 3 for prediction in predictions)
+
+
 def test_closed_choice_asks_for_the_words_of_the_labels():
     model = Answering(scores=[[-2.0, -1.0]])
     (prediction,) = closed_choice(model, [Example("a", "x")], ("harmful", "harmless"), task=SAFETY)
     assert model.asked == ["Yes", "No"]
     assert prediction.label == "harmless"
+
+
+@pytest.mark.parametrize(("score", "label"), [(-0.5, "unanswerable"), (-0.8, "answerable"), (0.0, "unanswerable")])
+def test_a_class_without_a_word_gets_what_the_others_leave(score, label):
+    model = Answering(scores=[[-0.01, score]])  # however likely the word that the prompt does not offer
+    (prediction,) = closed_choice(model, [Example("a", "x")], ("answerable", "unanswerable"), task=load_task("vizwiz"))
+    assert prediction.label == label
+    assert prediction.probabilities["unanswerable"] == pytest.approx(np.exp(score), abs=1e-6)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+
+
+def test_only_the_words_of_the_prompt_are_run(backbone):
+    examples = [Example("a", "What is this?"), Example("b", "And this?")]
+    with measured(backbone("llama")) as cost:
+        closed_choice(backbone("llama"), examples, ("answerable", "unanswerable"), task=load_task("vizwiz"))
+    assert cost.forwards == 2
 
 
 def test_the_methods_are_the_functions(backbone, picture):

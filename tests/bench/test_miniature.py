@@ -118,3 +118,10 @@ def plain(template):
     import re
 
     return " ".join(re.sub(r"\{\w*\}", "{}", template.lower().replace("<image>", " ")).split())
+
+
+def test_drawn_answerability_has_a_word_for_each_class(data):
+    """Unlike VizWiz, whose prompt offers one word for one class: its answers are matched as those of any task."""
+    task = data["vizwiz"].task
+    assert task.open_label is None
+    assert task.template.endswith("yes or no?") and set(task.answers.values()) == {"yes", "no"}

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,22 @@ def test_markdown_has_the_numbers_the_command_and_the_reasons(results, folder):
     for table in tables:
         assert not re.search(r"\| +\|", table), "a blank tells nothing"
         assert len({line.count("|") for line in re.sub(r"\\\|", "", table).splitlines()}) == 1, "ragged table"
+
+
+def test_rows_that_only_rank_are_told_their_own_chance(results, folder, tmp_path):
+    says = "clip-zero-shot cannot judge a caption by itself"
+    assert says not in (folder / "table1.md").read_text()
+    known = results.entry("", "sav", "naturalbench_vqa", "group").interval
+    ranked = {
+        name: tuple(
+            replace(e, interval=known) if (e.row, e.column) == ("clip-zero-shot", name) else e for e in results.entries
+        )
+        for name in ("mhalubench", "naturalbench_vqa")
+    }
+    for name, entries in ranked.items():
+        write_pages(replace(results, entries=entries), tmp_path / name)
+    assert says in (tmp_path / "naturalbench_vqa" / "table1.md").read_text()
+    assert says not in (tmp_path / "mhalubench" / "table1.md").read_text()
 
 
 def test_the_best_of_a_column_is_marked(results):

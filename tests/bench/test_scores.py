@@ -1,10 +1,18 @@
 """Scores of a column agree with the evaluation of each draw, and leads are what they are called."""
 
+from dataclasses import replace
+from itertools import permutations
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from savs.baselines.image_text import ImageText
+from savs.baselines.method import Problem
 from savs.bench import scores
+from savs.bench.cells import as_kept
 from savs.evaluation import evaluate
+from savs.grouping import group_rows
 from savs.prediction import Prediction
 
 
@@ -80,3 +88,59 @@ def test_what_is_to_be_beaten(small):
     each = [[e.label for e in by_part.of_part(part).test] for part in by_part.parts]
     expected = np.mean([max(map(labels.count, labels)) / len(labels) for labels in each])
     assert scores.majority(by_part)["accuracy"] == pytest.approx(expected)
+
+
+class Similar:
+    """Towers by which an example's image and caption are as near as is written down, group by group."""
+
+    encoder = SimpleNamespace(scale=100.0)
+
+    def __init__(self, data, table):
+        places = group_rows(data.test).values()
+        self.of = {data.test[row].id: table[place] for of in places for place, row in enumerate(of)}
+
+    def images_of(self, examples):
+        return np.array([[self.of[example.id]] for example in examples])
+
+    def texts(self, texts):
+        return np.ones((len(texts), 1))
+
+
+def ranked(data, table):
+    return ImageText(Similar(data, table)).predict(Problem(data.classes, (), data.test, data.task))
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        # Similarities of image 0 with captions 0 and 1, then of image 1; the first caption belongs to the first image.
+        ((0.3, 0.2, 0.2, 0.3), {"question": 1.0, "image": 1.0, "group": 1.0}),
+        ((0.2, 0.3, 0.3, 0.2), {"question": 0.0, "image": 0.0, "group": 0.0}),
+        ((0.3, 0.2, 0.35, 0.4), {"question": 0.5, "image": 1.0, "group": 0.0}),
+        ((0.3, 0.35, 0.2, 0.4), {"question": 1.0, "image": 0.5, "group": 0.0}),
+        ((0.9, 0.8, 0.1, 0.2), {"question": 0.5, "image": 1.0, "group": 0.0}),
+        ((0.3, 0.3, 0.3, 0.3), {"question": 0.0, "image": 0.0, "group": 0.0}),
+    ],
+)
+def test_ranked_captions_have_three_scores_of_their_own(small, table, expected):
+    data = small("naturalbench_retrieval")
+    said = [as_kept(answer) for answer in ranked(data, table)]
+    assert {name: won.mean() for name, won in scores.points(data, [said], ranked=True).won.items()} == expected
+
+
+def test_rank_counts_where_captions_are_compared_and_nowhere_else(small):
+    data, table = small("naturalbench_retrieval"), (0.3, 0.2, 0.35, 0.4)
+    said = ranked(data, table)
+    judged = scores.points(data, [said])
+    assert {name: won.mean() for name, won in judged.won.items()} == {"question": 0.5, "image": 0.0, "group": 0.0}
+    asked = replace(data, task=replace(data.task, caption=None))
+    assert scores.points(asked, [said], ranked=True).won["image"].mean() == judged.won["image"].mean()
+
+
+def test_a_random_order_wins_half_of_the_images_and_a_sixth_of_the_groups(small):
+    data = small("naturalbench_retrieval")
+    orders = [ranked(data, order) for order in permutations((0.1, 0.2, 0.3, 0.4))]
+    won = scores.points(data, orders, ranked=True).won
+    assert {name: each.mean() for name, each in won.items()} == pytest.approx(
+        {"question": 1 / 2, "image": 1 / 2, "group": 1 / 6}
+    )

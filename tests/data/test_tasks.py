@@ -40,6 +40,15 @@ def test_a_task_survives_json_and_says_what_it_is(name):
     assert original.metric in METRICS
 
 
+def test_an_open_label_is_one_that_the_prompt_has_no_word_for():
+    assert {name: t.open_label for name, t in TASKS.items() if t.open_label} == {"vizwiz": "answerable"}
+    rule = LabelRule(map={"no": "no"}, otherwise="other")
+    assert task(label_rule=rule).open_label == "other"
+    assert task(label_rule=rule, answers={"other": "something else"}).open_label is None
+    assert task(label_rule=rule, template="{q} No, or Other?").open_label is None
+    assert task(label_rule=rule, template="{q} No, or another?").open_label == "other"
+
+
 @settings(deadline=None)
 @given(
     st.builds(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 
 from savs.backbones.base import Progress
 from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.likelihood import answer_logits
+from savs.backbones.memory import halving
 from savs.backbones.tuning import NEEDS_PEFT, Tuning, peft_is_installed
 from savs.data.example import Example
 from savs.errors import BackboneError
@@ -41,7 +44,7 @@ def adapted(
         The mean loss of each epoch.
 
     Raises:
-        BackboneError: peft is not installed.
+        BackboneError: peft is not installed, or one example alone does not fit in memory.
     """
     if not peft_is_installed():
         raise BackboneError(f"LoRA cannot be trained: {NEEDS_PEFT}")
@@ -107,12 +110,9 @@ def _train(
         for step in range(steps_an_epoch):
             rows = order[step * tuning.batch_size : (step + 1) * tuning.batch_size]
             optimiser.zero_grad()
-            # One pass for each answer: the processor writes one answer behind all prompts of a batch.
-            for answer in sorted({answers[row] for row in rows}):
-                alike = [examples[row] for row in rows if answers[row] == answer]
-                loss = answer_loss(backbone, alike, answer) * (len(alike) / len(rows))
-                loss.backward()  # type: ignore[no-untyped-call]
-                of_epoch += float(loss.detach()) * len(rows) / len(examples)
+            asked, said = [examples[row] for row in rows], [answers[row] for row in rows]
+            losses_of = halving(asked, partial(_learn, backbone, weights, asked, said), backbone.model.device)
+            of_epoch += sum(losses_of) * len(rows) / len(examples)
             nn.utils.clip_grad_norm_(weights, tuning.clip)
             optimiser.step()
             schedule.step()
@@ -122,12 +122,25 @@ def _train(
     return losses
 
 
-def answer_loss(backbone: HuggingFaceBackbone, examples: Sequence[Example], answer: str) -> Tensor:
-    """Mean cross-entropy of the answer's tokens after each prompt, with a gradient where weights take one."""
-    lengths = backbone._inputs(examples)["attention_mask"].sum(dim=1)
-    inputs = backbone._inputs(examples, answer=answer + (backbone._tokenizer.eos_token or ""))
-    position = torch.arange(inputs["input_ids"].shape[1], device=lengths.device)
-    in_answer = (position >= lengths[:, None]) & (position < inputs["attention_mask"].sum(dim=1)[:, None])
-    targets = inputs["input_ids"].masked_fill(~in_answer, -100)
-    logits = backbone.model(**inputs, use_cache=False).logits[:, :-1].float()
-    return nn.functional.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
+def _learn(
+    backbone: HuggingFaceBackbone,
+    weights: list[nn.Parameter],
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    part: slice,
+) -> float:
+    """Add the gradient of some rows of a batch to the weights, as their share of the batch's mean loss."""
+    loss = answer_loss(backbone, examples[part], answers[part]) * (len(examples[part]) / len(examples))
+    # All of it or, where memory runs out on the way, nothing, so that the rows can be tried again.
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+        if gradient is not None:
+            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+    return float(loss.detach())
+
+
+def answer_loss(backbone: HuggingFaceBackbone, examples: Sequence[Example], answers: Sequence[str]) -> Tensor:
+    """Mean over prompts of the mean cross-entropy of their answer's tokens, with a gradient where weights take one."""
+    ends = backbone._tokenizer.eos_token or ""
+    logits, tokens, row = answer_logits(backbone, examples, [answer + ends for answer in answers])
+    losses = nn.functional.cross_entropy(logits, tokens, reduction="none")
+    return (losses / row.bincount()[row]).sum() / len(examples)

@@ -122,7 +122,22 @@ class Backbone(Protocol):
         ...
 
     def answer_log_likelihoods(
-        self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
+        self,
+        examples: Sequence[Example],
+        answers: Sequence[str],
+        *,
+        offered: NDArray[np.bool_] | None = None,
+        progress: Progress | None = None,
     ) -> NDArray[np.float64]:
-        """Mean log-probability a token of each answer after each prompt: `[n_samples, n_answers]`."""
+        """Mean log-probability a token of each answer after each prompt.
+
+        Args:
+            examples: the prompts.
+            answers: what may follow them.
+            offered: `[n_samples, n_answers]`, which answers each example offers, where not all: no other is run.
+            progress: told of examples done.
+
+        Returns:
+            `[n_samples, n_answers]`, minus infinity where an answer is not offered.
+        """
         ...

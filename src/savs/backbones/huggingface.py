@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
 from savs.backbones.batches import Levers, batches, of_equal_media, prefetched, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
+from savs.backbones.likelihood import answer_logits, answer_tokens, first_logits
+from savs.backbones.memory import halving
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.processors import load_processor
 from savs.backbones.quantised import how_kept
@@ -199,35 +203,53 @@ class HuggingFaceBackbone:
     def generate(
         self, examples: Sequence[Example], *, max_new_tokens: int = 16, progress: Progress | None = None
     ) -> list[str]:
-        """The model's own greedy answer to each example, without special tokens. See `Backbone.generate`."""
+        """The model's own greedy answer to each example, without special tokens. See `Backbone.generate`.
+
+        A batch that does not fit in memory is halved and tried again.
+
+        Raises:
+            BackboneError: one example alone does not fit in memory, or has media that the model cannot take.
+            DataError: an image or a video cannot be opened, or its marks do not fit.
+        """
         answers = [""] * len(examples)
         done = 0
         for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):
-            inputs = self._inputs(batch, padding_side="left")
-            with torch.inference_mode(), self.edited(torch.full((len(batch),), -1)):
-                tokens = self._generator.generate(
-                    **inputs,
-                    do_sample=False,
-                    max_new_tokens=max_new_tokens,
-                    pad_token_id=self._tokenizer.pad_token_id,
-                )
-            new = tokens[:, inputs["input_ids"].shape[1] :]
-            for row, text in zip(rows, self._tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
+            written = halving(batch, partial(self._write, batch, max_new_tokens), self.model.device)
+            for row, text in zip(rows, chain(*written), strict=True):
                 answers[row] = text.strip()
             done += len(rows)
             if progress is not None:
                 progress(done, len(examples))
         return answers
 
-    def answer_log_likelihoods(
-        self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
-    ) -> NDArray[np.float64]:
-        """Mean log-probability a token of each answer after each prompt: `[n_samples, n_answers]`.
+    def _write(self, examples: Sequence[Example], max_new_tokens: int, part: slice) -> list[str]:
+        inputs = self._inputs(examples[part], padding_side="left")
+        with torch.inference_mode(), self.edited(torch.full((len(examples[part]),), -1)):
+            tokens = self._generator.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        return list(self._tokenizer.batch_decode(new, skip_special_tokens=True))
 
-        For the answers Yes and No this is VQAScore (arXiv 2404.01291).
+    def answer_log_likelihoods(
+        self,
+        examples: Sequence[Example],
+        answers: Sequence[str],
+        *,
+        offered: NDArray[np.bool_] | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """Mean log-probability a token of each answer after each prompt. See `Backbone.answer_log_likelihoods`.
+
+        For the answers Yes and No this is VQAScore (arXiv 2404.01291). A batch that does not fit in memory is halved
+        and tried again.
 
         Raises:
-            BackboneError: the model is an encoder-decoder, or an example has media that it cannot take.
+            BackboneError: the model is an encoder-decoder, one example alone does not fit in memory, or has media that
+                the model cannot take.
             DataError: an answer is empty, or an image or a video cannot be opened.
         """
         if getattr(self.model.config, "is_encoder_decoder", False):
@@ -241,47 +263,56 @@ class HuggingFaceBackbone:
                 f"answer {empty[0] + 1} of {len(answers)} is empty ({answers[empty[0]]!r}); every class needs a word "
                 "of its own to be scored by likelihood"
             )
-        scores = np.empty((len(examples), len(answers)))
+        scores = np.full((len(examples), len(answers)), -np.inf)
+        may = np.ones(scores.shape, dtype=bool) if offered is None else offered
         done = 0
-        for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):
-            prompts = self._inputs(batch)
-            lengths = prompts["attention_mask"].sum(dim=1)
-            first: torch.Tensor | None = None
-            for column, answer in enumerate(answers):
-                inputs = self._inputs(batch, answer=answer)
-                ends = inputs["attention_mask"].sum(dim=1)
-                if bool((ends == lengths + 1).all()):
-                    # An answer of one token is read off the prompt's own last position: one pass serves them all.
-                    if first is None:
-                        first = self._log_probabilities(prompts, lengths - 1)[torch.arange(len(rows)), lengths - 1]
-                    tokens = inputs["input_ids"].gather(1, lengths[:, None])
-                    scores[rows, column] = first.gather(1, tokens)[:, 0].cpu().numpy()
-                    continue
-                next_tokens = self._log_probabilities(inputs, lengths - 1)[:, :-1]
-                chosen = next_tokens.gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
-                position = torch.arange(1, inputs["input_ids"].shape[1], device=chosen.device)
-                in_answer = (position >= lengths[:, None]) & (position < ends[:, None])
-                mean = (chosen * in_answer).sum(dim=1) / in_answer.sum(dim=1)
-                scores[rows, column] = mean.cpu().numpy()
+        for rows, _ in of_equal_media(examples, ANSWER_BATCH_SIZE):
+            asked = [(row, column) for column in range(len(answers)) for row in rows if may[row, column]]
+            written = answer_tokens(self, [examples[row] for row, _ in asked], [answers[column] for _, column in asked])
+            # An answer of one token is read off the prompt's own last position: one pass serves them all.
+            single = {pair: tokens[0] for pair, tokens in zip(asked, written, strict=True) if len(tokens) == 1}
+            prompts = list(dict.fromkeys(row for row, _ in single))
+            firsts = dict(zip(prompts, self._first([examples[row] for row in prompts]), strict=True))
+            for (row, column), token in single.items():
+                scores[row, column] = firsts[row][token]
+            longer = [pair for pair in asked if pair not in single]
+            for start in range(0, len(longer), ANSWER_BATCH_SIZE):
+                pairs = longer[start : start + ANSWER_BATCH_SIZE]
+                means = self._means([examples[row] for row, _ in pairs], [answers[column] for _, column in pairs])
+                scores[tuple(zip(*pairs, strict=True))] = means
             done += len(rows)
             if progress is not None:
                 progress(done, len(examples))
         return scores
 
-    def _log_probabilities(self, inputs: dict[str, torch.Tensor], last: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of the next token at every position: `[n_rows, n_positions, n_tokens]`.
+    @torch.inference_mode()
+    def _first(self, examples: Sequence[Example]) -> FloatArray:
+        """Log-probabilities of the first token after each prompt: `[n_rows, n_vocabulary]`."""
 
-        `last` is the position of each row's last prompt token.
-        """
-        with torch.inference_mode(), self.edited(last):
-            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
-        return logits.float().log_softmax(dim=-1)
+        def run(part: slice) -> FloatArray:
+            return np.asarray(first_logits(self, examples[part]).log_softmax(dim=-1).cpu().numpy())
 
-    def _inputs(self, examples: Sequence[Example], *, padding_side: str = "right", answer: str = "") -> Inputs:
-        """The model's inputs for one batch, on its device, with `answer` written after each prompt."""
+        return np.concatenate(halving(examples, run, self.model.device)) if examples else np.empty((0, 0), np.float32)
+
+    @torch.inference_mode()
+    def _means(self, examples: Sequence[Example], answers: Sequence[str]) -> FloatArray:
+        """Mean log-probability a token of one answer after each prompt: `[n_rows]`."""
+
+        def run(part: slice) -> FloatArray:
+            logits, tokens, row = answer_logits(self, examples[part], answers[part])
+            chosen = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
+            count = row.bincount(minlength=len(examples[part]))
+            return np.asarray((chosen.new_zeros(len(count)).index_add(0, row, chosen) / count).cpu().numpy())
+
+        return np.concatenate(halving(examples, run, self.model.device))
+
+    def _inputs(
+        self, examples: Sequence[Example], *, padding_side: str = "right", answers: Sequence[str] = ()
+    ) -> Inputs:
+        """The model's inputs for one batch, on its device, with one of the `answers` written after each prompt."""
         prompts = [self._encoder.prompt(example) for example in examples]
-        if answer:
-            prompts = [with_answer(prompt, answer) for prompt in prompts]
+        if answers:
+            prompts = [with_answer(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         return self._passes.on_device(self._encoder.encode(examples, prompts, padding_side=padding_side))
 
 

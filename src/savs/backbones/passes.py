@@ -25,6 +25,7 @@ from savs.backbones.capture import Captured, capture_heads
 from savs.backbones.encoding import Encoder, Inputs
 from savs.backbones.image_features import ImageFeatures
 from savs.backbones.inputs import last_positions
+from savs.backbones.memory import halving, out_of_memory
 from savs.backbones.prefixes import obstacle, read_after
 from savs.data.example import Example
 from savs.errors import BackboneError
@@ -75,41 +76,37 @@ class Passes:
             BackboneError: one example alone does not fit in memory, there are values that are not finite, or the model
                 does not take such examples.
         """
-        try:
-            self._try_images(batch, wanted)
-            z = self._run(batch, wanted)
-        except (TypeError, ValueError) as error:
-            raise self._encoder.refusal(batch.examples[0], error) from error
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            if len(batch.examples) == 1:
-                raise BackboneError(
-                    f"example {batch.examples[0].id!r} alone does not fit in the memory of {self._model.device}; "
-                    "lower max_pixels or video_frames, or use a smaller dtype or another device"
-                ) from error
-        else:
-            finite = np.isfinite(z).all(axis=(1, 2))
-            if not finite.all():
-                raise BackboneError(
-                    f"{self._name} in {str(self._model.dtype).removeprefix('torch.')} gives values that are not finite "
-                    f"for example {batch.examples[int(finite.argmin())].id!r}; try dtype='float32' or another "
-                    "attention kernel"
-                )
-            return z
-        # Outside the handler, which holds the failed batch's tensors until it ends.
-        batch.inputs.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        half = len(batch.examples) // 2
-        parts = (batch.examples[:half], batch.examples[half:])
-        return np.concatenate([self.features(self._whole(part), wanted) for part in parts])
+
+        def run(part: slice) -> FloatArray:
+            some = batch if part == slice(0, len(batch.examples)) else self._whole(batch.examples[part])
+            try:
+                return self._finite(some, wanted)
+            finally:
+                some.inputs.clear()
+
+        return np.concatenate(halving(batch.examples, run, self._model.device))
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
         # A part that lies on disk has no device of its own, and fetches what it is given.
         device = torch.device("cpu") if self._model.device.type == "meta" else self._model.device
         return {name: _placed(value, device, self._model.dtype) for name, value in inputs.items()}
+
+    def _finite(self, batch: Batch, wanted: Wanted) -> FloatArray:
+        """Features of one batch, refused where the model does not take it or gives what is no number."""
+        try:
+            self._try_images(batch, wanted)
+            z = self._run(batch, wanted)
+        except (TypeError, ValueError) as error:
+            raise self._encoder.refusal(batch.examples[0], error) from error
+        finite = np.isfinite(z).all(axis=(1, 2))
+        if not finite.all():
+            raise BackboneError(
+                f"{self._name} in {str(self._model.dtype).removeprefix('torch.')} gives values that are not finite "
+                f"for example {batch.examples[int(finite.argmin())].id!r}; try dtype='float32' or another "
+                "attention kernel"
+            )
+        return z
 
     def _run(self, batch: Batch, wanted: Wanted) -> FloatArray:
         if batch.tails is not None:
@@ -163,7 +160,7 @@ class Passes:
             z = wanted.taken_from(read_after(self._base, beginnings, batch.tails, wanted.sources, self._model.device))
         except Exception as error:
             # A model that keeps its state in another form says so in words of its own.
-            if self._sharing_is_tried or _out_of_memory(error):
+            if self._sharing_is_tried or out_of_memory(error):
                 raise
             self._share_no_more(f"{type(error).__name__}: {error}")
             return None
@@ -215,9 +212,3 @@ def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 def _has_media(batch: Batch) -> bool:
     return any(example.media for example in batch.examples)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, which only CUDA says by class: MPS and the CPU say it in words."""
-    words = ("out of memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -55,7 +55,12 @@ class Shallow:
         return self.whole.generate(examples, max_new_tokens=max_new_tokens, progress=progress)
 
     def answer_log_likelihoods(
-        self, examples: Sequence[Example], answers: Sequence[str], *, progress: Progress | None = None
+        self,
+        examples: Sequence[Example],
+        answers: Sequence[str],
+        *,
+        offered: NDArray[np.bool_] | None = None,
+        progress: Progress | None = None,
     ) -> NDArray[np.float64]:
         """See `Backbone.answer_log_likelihoods`."""
-        return self.whole.answer_log_likelihoods(examples, answers, progress=progress)
+        return self.whole.answer_log_likelihoods(examples, answers, offered=offered, progress=progress)

@@ -5,9 +5,9 @@ The counterpart of `capture`, at the same place in the model. Knows no task, no 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from savs.backbones.attention import AttentionSource
 from savs.backbones.huggingface import HuggingFaceBackbone
-from savs.backbones.inputs import last_positions
+from savs.backbones.likelihood import answer_tokens, first_logits
+from savs.backbones.memory import halving
 from savs.data.example import Example
 from savs.features import FloatArray
 
@@ -78,10 +79,10 @@ def steered(backbone: HuggingFaceBackbone, vectors: FloatArray, gates: Bools) ->
     Args:
         backbone: the frozen model.
         vectors: `[n_heads, head_dim]`, in the order of its layout.
-        gates: `[n_heads]`, which heads to replace.
+        gates: `[n_heads]` or `[n_rows, n_heads]`, which heads to replace.
     """
     before = backbone.edited
-    chosen = torch.from_numpy(gates)[None]
+    chosen = torch.from_numpy(np.atleast_2d(gates))
     backbone.edited = lambda last: replaced_heads(backbone.sources, torch.from_numpy(vectors), chosen, last)
     try:
         yield
@@ -110,18 +111,30 @@ def first_token_losses(
 
     Returns:
         `[n_choices]`, in nats.
+
+    Raises:
+        BackboneError: the prompt alone does not fit in memory.
     """
-    length = backbone._inputs([example])["input_ids"].shape[1]
-    token = backbone._inputs([example], answer=answer)["input_ids"][0, length]
-    takes = inspect.signature(backbone.model.forward).parameters
-    only_last: dict[str, Any] = {"use_cache": False, **({"logits_to_keep": 1} if "logits_to_keep" in takes else {})}
+    token = answer_tokens(backbone, [example], [answer])[0][0]
     losses = []
     for start in range(0, len(gates), batch_size):
-        part = torch.from_numpy(gates[start : start + batch_size])
-        inputs = backbone._inputs([example] * len(part))
-        last = last_positions(inputs)
-        # Rows are alike, so that none is padded and the last position is the prompt's own.
-        with torch.inference_mode(), replaced_heads(backbone.sources, torch.from_numpy(vectors), part, last):
-            logits = backbone.model(**inputs, **only_last).logits[:, -1]
-        losses.append(-logits.float().log_softmax(dim=-1)[:, token].double().cpu().numpy())
+        drawn = gates[start : start + batch_size]
+        rows = [example] * len(drawn)
+        losses += halving(
+            rows, partial(_first_token_losses, backbone, rows, token, vectors, drawn), backbone.model.device
+        )
     return np.concatenate(losses)
+
+
+@torch.inference_mode()
+def _first_token_losses(
+    backbone: HuggingFaceBackbone,
+    rows: Sequence[Example],
+    token: int,
+    vectors: FloatArray,
+    gates: Bools,
+    part: slice,
+) -> NDArray[np.float64]:
+    with steered(backbone, vectors, gates[part]):
+        logits = first_logits(backbone, rows[part])
+    return np.asarray(-logits.log_softmax(dim=-1)[:, token].double().cpu().numpy())

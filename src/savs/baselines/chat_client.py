@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import random
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,8 @@ from urllib.parse import urlsplit
 from savs.backbones.base import BackboneSpec, Progress
 from savs.errors import EndpointError
 
+_log = logging.getLogger(__name__)
+
 Message = Mapping[str, Any]
 
 #: Answers that a later try may mend: too early, too many at once, or the server's own trouble.
@@ -30,6 +34,12 @@ _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 #: No pause between two tries is longer, in seconds.
 _LONGEST_PAUSE = 60.0
+
+#: What a setting is called by newer servers that refuse it.
+_NEWER = {"max_tokens": "max_completion_tokens"}
+
+#: How servers say that they do not take a setting, rather than that a request is too long or badly formed.
+_UNKNOWN = re.compile(r"(?i)support|unknown|unrecogni|unexpected|permitted|not allowed|not accept")
 
 NEEDS_HTTPX = "it needs httpx2: pip install 'savs[endpoint]'"
 
@@ -138,7 +148,9 @@ class ChatClient:
     """Asks one endpoint.
 
     A request that meets a limit, a fault of the server, a timeout or an answer that is none is tried again: after as
-    long as the server says, else after one second, two, four and so on, each with some chance in it.
+    long as the server says, else after one second, two, four and so on, each with some chance in it. A setting that
+    the server says it does not take is left out of that request and those to come, `max_tokens` written as
+    `max_completion_tokens` first.
 
     Args:
         endpoint: which model, and how.
@@ -151,6 +163,8 @@ class ChatClient:
         self._sleep = self._broken_off.wait if sleep is None else sleep
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
+        #: Settings that the server does not take, and the name that it takes instead, or None.
+        self._renamed: dict[str, str | None] = {}
 
     @property
     def spec(self) -> BackboneSpec:
@@ -218,7 +232,7 @@ class ChatClient:
         for number in range(self.endpoint.tries):
             pause = min(2.0**number, _LONGEST_PAUSE) * random.uniform(1.0, 1.25)
             try:
-                response = http.post(address, json=body, headers=headers)
+                response = self._post(http, address, body, headers)
             except httpx2.RequestError as error:
                 trouble = f"{type(error).__name__} {error}".strip()
             except httpx2.InvalidURL as error:
@@ -244,6 +258,21 @@ class ChatClient:
             "fewer at once. What was answered is kept, and is not asked again"
         )
 
+    def _post(self, http: Any, address: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
+        """The response to a request, made again at once without each setting that the server says it does not take."""
+        while True:
+            with self._lock:
+                names = {own: self._renamed.get(own, own) for own in body}
+            sent = {name: body[own] for own, name in names.items() if name is not None}
+            response = http.post(address, json=sent, headers=headers)
+            own = _not_taken(response, names) if response.status_code in (400, 422) else None
+            if own is None:
+                return response
+            with self._lock:
+                if self._renamed.get(own, own) == names[own]:  # else another request was told the same before
+                    self._renamed[own] = _NEWER.get(str(names[own]))
+                    _log.warning("%s does not take %s, which is left out", self.endpoint.url, names[own])
+
     def _refused(self, status: int, said: str) -> str:
         hint = {
             401: f"put the key into the environment variable {self.endpoint.key_variable}",
@@ -257,6 +286,23 @@ def _beginning(said: str, *, without: str) -> str:
     """What a server said, on one line and cut off, without the key: some servers repeat it."""
     line = " ".join(said.split())
     return (line.replace(without, "[key]") if without else line)[:200]
+
+
+def _not_taken(response: Any, names: Mapping[str, str | None]) -> str | None:
+    """The setting that a server says it does not take, of those sent under these names; None where it names none."""
+    try:
+        error = response.json()["error"]
+        said = f"{error.get('param') or ''} {error.get('message') or ''}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = response.text
+    if not _UNKNOWN.search(said):
+        return None
+    found = {
+        own: match.start()
+        for own, name in names.items()
+        if name and own not in ("model", "messages") and (match := re.search(rf"\b{re.escape(name)}\b", said))
+    }
+    return min(found, key=lambda own: found[own], default=None)
 
 
 def _parsed(response: Any) -> Answer | None:

@@ -102,9 +102,10 @@ class Towers:
 class ImageText:
     """Zero-shot: the class whose caption is nearest to the image.
 
-    Where labels are yes and no, a caption can only be judged against another of the same image: in a group, the
-    captions nearest to an image, above the mean of all that the group asks of it, are taken for right. That is the
-    usual scoring of CLIP on pairs and 2 x 2 groups, and compares test examples with each other as no other row does.
+    Where labels are yes and no, whether a caption fits can only be said by comparison: in a group, images and captions
+    that are nearer to each other than the group's mean are taken to fit. The probability of that rises with their
+    similarity, so that it ranks the captions of an image and the images of a caption, by which pairs and 2 x 2 groups
+    are usually scored. This compares test examples with each other as no other row does.
 
     Attributes:
         towers: of the dual encoder.
@@ -126,6 +127,8 @@ class ImageText:
             return f"its labels ({', '.join(problem.classes[:4])}) are no captions, and no words for right and wrong"
         if any(example.group is None for example in problem.test):
             return "it can only say which of several captions fits an image, and here each is asked by itself"
+        if any(caption is None for caption in _captions(problem)):
+            return "it compares images with captions, and the task does not say which part of its prompts is one"
         return None
 
     def predict(self, problem: Problem, *, progress: Progress | None = None) -> list[Prediction]:
@@ -144,18 +147,18 @@ class ImageText:
     def _in_groups(self, problem: Problem, images: Float) -> list[Prediction]:
         yes = str(_assent(problem))
         no = next(label for label in problem.classes if label != yes)
-        texts = self.towers.texts([_caption(example) for example in problem.test])
+        texts = self.towers.texts([str(caption) for caption in _captions(problem)])
         similarity = np.einsum("nd,nd->n", images, texts)
-        rivals: dict[tuple[str | None, tuple[str, ...]], list[int]] = {}
+        groups: dict[str | None, list[int]] = {}
         for row, example in enumerate(problem.test):
-            rivals.setdefault((example.group, tuple(content_key(media) for media in example.media)), []).append(row)
-        margin = np.empty(len(similarity))
-        for rows in rivals.values():
-            margin[rows] = similarity[rows] - similarity[rows].mean()
-        chance = 1 / (1 + np.exp(-self.towers.encoder.scale * margin))
+            groups.setdefault(example.group, []).append(row)
+        fits = np.empty(len(similarity))
+        for rows in groups.values():
+            # Cosines differ by two at most. A softmax would make two that differ much from a third alike.
+            fits[rows] = 0.5 + (similarity[rows] - similarity[rows].mean()) / 4
         return [
-            Prediction(e.id, yes if m > 0 else no, {c: float(p if c == yes else 1 - p) for c in problem.classes}, {})
-            for e, m, p in zip(problem.test, margin, chance, strict=True)
+            Prediction(e.id, yes if p > 0.5 else no, {c: float(p if c == yes else 1 - p) for c in problem.classes}, {})
+            for e, p in zip(problem.test, fits, strict=True)
         ]
 
 
@@ -189,7 +192,7 @@ class ClassMeans:
         images = self.towers.images_of(examples)
         if not self.with_text:
             return images
-        texts = self.towers.texts([_caption(example) for example in examples])
+        texts = self.towers.texts([_own_text(example) for example in examples])
         return normalise(np.concatenate([images, texts], axis=1))
 
 
@@ -258,7 +261,13 @@ def _assent(problem: Problem) -> str | None:
     return said[0] if len(said) == 1 and len(problem.classes) == 2 else None
 
 
-def _caption(example: Example) -> str:
+def _captions(problem: Problem) -> list[str | None]:
+    """The caption that each test example asks about, where its task tells."""
+    found = [re.search(problem.task.caption or "(?!)()", example.text, re.DOTALL) for example in problem.test]
+    return [match and match[1] for match in found]
+
+
+def _own_text(example: Example) -> str:
     return " ".join(example.text.replace(IMAGE_MARK, " ").split())
 
 

@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Literal
 
 import numpy as np
@@ -96,16 +97,21 @@ def closed_choice(
     """Zero-shot likelihood: the class whose word has the highest mean log-probability a token.
 
     For Yes and No this is VQAScore (arXiv 2404.01291). Where an example offers choices among the classes, only those
-    compete.
+    are run and compete. A class that the prompt has no word for (`Task.open_label`) gets what the words of the others
+    leave: one minus the sum of their scores, as probabilities.
     """
-    scores = backbone.answer_log_likelihoods(examples, [task.answer(label) for label in classes], progress=progress)
+    words = [task.answer(label) for label in classes]
+    may = offered(examples, classes)
+    left = np.array([label == task.open_label for label in classes])
+    scores = backbone.answer_log_likelihoods(examples, words, offered=may & ~left, progress=progress)
+    rest = np.log1p(-np.exp(scores).sum(axis=1, keepdims=True).clip(max=1 - 1e-9))
+    scores = np.where(may & left, rest, scores)
     predictions = []
-    for example, row, may in zip(examples, scores, offered(examples, classes), strict=True):
-        allowed = np.where(may, row, -np.inf)
-        weights = np.exp(allowed - allowed.max())
+    for example, row in zip(examples, scores, strict=True):
+        weights = np.exp(row - row.max())
         share = weights / weights.sum()
         probabilities = {label: float(p) for label, p in zip(classes, share, strict=True)}
-        predictions.append(Prediction(example.id, classes[int(allowed.argmax())], probabilities, {}))
+        predictions.append(Prediction(example.id, classes[int(row.argmax())], probabilities, {}))
     return predictions
 
 
@@ -113,21 +119,39 @@ def match_answer(answer: str, example: Example, classes: Sequence[str], task: Ta
     """The class that a free answer names, or `UNMATCHED`.
 
     In this order: the whole answer is a class or its word; it is an option letter, and the example's choices or the
-    classes say what that stands for; it begins with the word of exactly one class. Case and punctuation do not count.
+    classes say what that stands for; it is the text of one of the example's options, or of the task's label map; it
+    begins with one of all these, and with those of no other class. Where a task has an `open_label`, any other answer
+    is of that class, unless another class's word stands in it. Case and punctuation do not count.
     """
     words = {_plain(word): label for label in classes for word in (label, task.answer(label))}
     text = _plain(answer)
     if text in words:
         return words[text]
+    options = _options(example, classes)
     letter = _LETTER.match(answer.strip())
     if letter is not None:
         if letter[1].lower() in words:
             return words[letter[1].lower()]
-        option = ord(letter[1]) - ord("A")
-        if example.choices is not None and option < len(example.choices) and example.choices[option] in classes:
-            return example.choices[option]
-    begun = {label for word, label in words.items() if word and f"{text} ".startswith(f"{word} ")}
-    return begun.pop() if len(begun) == 1 else UNMATCHED
+        place = ord(letter[1]) - ord("A")
+        if place < len(options) and options[place][1] in classes:
+            return options[place][1]
+    mapped = [*options, *task.label_rule.map.items()]
+    said = [*words.items(), *((_plain(word), label) for word, label in mapped if label in classes)]
+    whole = {label for word, label in said if word and word == text}
+    # "A cat" begins with an article, and not with option A.
+    begun = {label for word, label in said if word not in ("", "a") and f"{text} ".startswith(f"{word} ")}
+    for found in (whole, begun):
+        if len(found) == 1:
+            return found.pop()
+    left = task.open_label
+    others = [word for word, label in said if label != left and f" {word} " in f" {text} "]
+    return left if left is not None and left in classes and text and not others else UNMATCHED
+
+
+def _options(example: Example, classes: Sequence[str]) -> list[tuple[str, str]]:
+    """The text and the class of each option: the text itself where that is a class, else its letter."""
+    lettered = zip(ascii_uppercase, example.choices or (), strict=False)
+    return [(option, option if option in classes else letter) for letter, option in lettered]
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from savs.bench.cells import write_whole
-from savs.bench.columns import Column
+from savs.bench.columns import Column, column
 from savs.bench.figures import figures
 from savs.bench.grids import (
     Grid,
@@ -35,6 +35,7 @@ from savs.bench.grids import (
 )
 from savs.bench.recipes import Panel
 from savs.bench.results import Results
+from savs.bench.rows import RANKING
 from savs.plot import figure_bytes
 
 #: Scores beside each other before a table is broken.
@@ -164,7 +165,7 @@ def _panel_sections(results: Results, panel: Panel, reasons: Reasons, drawn: Seq
     figure = f"{results.recipe.name}-{panel.file}"
     section = Section(
         f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title,
-        (_SCORES, *([curve.says] if curve else [])),
+        (_SCORES, *_of_ranking(results, panel), *([curve.says] if curve else [])),
         tuple(grid for grid in (curve, *scores, beside) if grid is not None),
         figure if figure in drawn else None,
     )
@@ -179,6 +180,19 @@ _SCORES = (
     "crosswise). The best of a column is bold. Majority is always the commonest label of the test examples, chance is "
     "guessing among what is offered."
 )
+
+
+def _of_ranking(results: Results, panel: Panel) -> tuple[str, ...]:
+    """What guessing gives to rows that only compare."""
+    # Of the 24 orders of a group's four similarities, four have both true ones in front.
+    ranked = [e for e in results.entries if e.panel == panel.name and e.row in RANKING and e.interval is not None]
+    names = dict.fromkeys(e.row for e in ranked if column(e.column).metric in ("pairs", "groups"))
+    if not names:
+        return ()
+    return (
+        f"{' and '.join(names)} cannot judge a caption by itself, and say which of two captions or images fits better: "
+        "guessing gives that 50 % of pairs, questions and images, and 16.7 % of groups, and not what stands at chance.",
+    )
 
 
 def _opening(results: Results, *, code: str) -> tuple[str, ...]:

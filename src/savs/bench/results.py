@@ -18,7 +18,7 @@ from savs.bench.data import ColumnData
 from savs.bench.head_maps import HeadMap, head_maps
 from savs.bench.paper_numbers import paper_model, paper_value
 from savs.bench.recipes import FIRST, Panel, Recipe
-from savs.bench.rows import Row
+from savs.bench.rows import RANKING, Row
 from savs.bench.runner import Bench, RowCells
 from savs.bench.scores import Lead, Points
 from savs.errors import SavsError
@@ -212,7 +212,7 @@ def _entries(
 ) -> list[Entry]:
     """Every score of every row of one column."""
     won = {
-        row.name: scores.points(data, [cell.answers for cell in cells[row.name].cells])
+        row.name: scores.points(data, [cell.answers for cell in cells[row.name].cells], ranked=row.name in RANKING)
         for row in panel.rows
         if cells[row.name].cells
     }

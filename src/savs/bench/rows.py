@@ -17,6 +17,9 @@ from savs.features import HeadFeatures
 #: Methods that train, or that ask the model anew for every draw of the shots: minutes where others take seconds.
 COSTLY = ("icl", "mtv", "lora", "transferred-lora")
 
+#: Methods that compare the captions of an image, and the images of a caption, and judge none by itself.
+RANKING = ("clip-zero-shot", "siglip-zero-shot")
+
 
 @dataclass(frozen=True)
 class Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +55,20 @@ class Lead:
     p_value: float | None
 
 
-def points(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> Points:
+def points(data: ColumnData, draws: Sequence[Sequence[Prediction]], *, ranked: bool = False) -> Points:
     """What each draw's answers won, by the scores of the column.
 
     Args:
         data: with the test examples.
         draws: the answers of each draw, in the order of the test examples.
+        ranked: whether groups of captions are scored by which of two the answers find likelier, as is usual for models
+            that judge none by itself (Winoground, arXiv 2204.03162, section 3): see `_won_by_rank`.
     """
     truth = np.array([str(example.label) for example in data.test])
     said = np.array([[answer.label for answer in answers] for answers in draws])
+    by_rank = ranked and data.column.metric == "groups" and data.task.caption is not None
     return Points(
-        won=_won(data, said == truth),
+        won=_won_by_rank(data, draws) if by_rank else _won(data, said == truth),
         parts=_parts(data),
         unmatched=float((said == UNMATCHED).mean()),
         ranking=_ranking(data, draws) if data.column.metric == "average_precision" else None,
@@ -120,6 +124,26 @@ def chance(data: ColumnData) -> dict[str, float]:
     return {score: once ** powers[score] for score in data.column.scores}
 
 
+def _won_by_rank(data: ColumnData, draws: Sequence[Sequence[Prediction]]) -> dict[str, FloatArray]:
+    """A question is right where the right image of its caption is the likelier, an image where the right caption is."""
+    tables = _tables(
+        data,
+        np.array([[a.probabilities[str(e.label)] for a, e in zip(of, data.test, strict=True)] for of in draws]),
+    )
+    # Of two, one fits and one does not: the first is the likelier where the two truths have more than one together.
+    question, image = tables.sum(axis=2) > 1 + 1e-9, tables.sum(axis=3) > 1 + 1e-9
+    both = question.all(axis=2) & image.all(axis=2)
+    return {"question": question.mean(axis=2), "image": image.mean(axis=2), "group": both.astype(np.float64)}
+
+
+def _tables(data: ColumnData, values: NDArray[Any]) -> NDArray[Any]:
+    """`[n_draws, n_test]` as `[n_draws, n_groups, 2 images, 2 questions]`."""
+    groups = group_rows(data.test).items()
+    return np.array(
+        [[two_by_two(group, [data.test[row] for row in of], draw[of]) for group, of in groups] for draw in values]
+    )
+
+
 def _won(data: ColumnData, right: NDArray[np.bool_]) -> dict[str, FloatArray]:
     metric = data.column.metric
     if metric == "average_precision":
@@ -128,15 +152,7 @@ def _won(data: ColumnData, right: NDArray[np.bool_]) -> dict[str, FloatArray]:
         rows = group_rows(data.test)
         return {"pair": np.stack([right[:, of].all(axis=1) for of in rows.values()], axis=1).astype(np.float64)}
     if metric == "groups":
-        tables = np.array(
-            [
-                [
-                    two_by_two(group, [data.test[row] for row in of], draw[of])
-                    for group, of in group_rows(data.test).items()
-                ]
-                for draw in right
-            ]
-        )  # [n_draws, n_groups, 2 images, 2 questions]
+        tables = _tables(data, right)
         return {
             "question": tables.all(axis=2).mean(axis=2),
             "image": tables.all(axis=3).mean(axis=2),

@@ -105,6 +105,8 @@ class Task:
         label_rule: how the text in the label column becomes a class.
         layouts: how rows of other shapes come to have these columns; the first that fits a row is taken.
         signs: what rows of this data set look like, for those who name no task.
+        caption: where set, a regular expression whose first group finds, in the prompt, the caption that it asks about:
+            for models that compare images with captions, and can be asked nothing.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Task:
     label_rule: LabelRule = LabelRule()
     layouts: tuple[Layout, ...] = ()
     signs: Signs = Signs()
+    caption: str | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -153,6 +156,13 @@ class Task:
     def answer(self, label: str) -> str:
         """The word that stands for `label` in a free answer."""
         return self.answers.get(label, label)
+
+    @property
+    def open_label(self) -> str | None:
+        """The class of any answer that the prompt has no word for: `label_rule.otherwise`, where that is so."""
+        label = self.label_rule.otherwise
+        named = label is None or label in self.answers or re.search(rf"(?i)\b{re.escape(label)}\b", self.template)
+        return None if named else label
 
     def render(self, row: Cells) -> str:
         """The prompt for one row (after `expand`, with its defaults).
@@ -294,7 +304,8 @@ def _check(task: Task) -> None:
             f"task {task.name!r} is scored by {task.metric}, but its fields name no group; add fields.group"
         )
     lookups = [lookup for layout in task.layouts for lookup in layout.lookups.values()]
-    for pattern in (task.fields.choices_pattern, task.label_rule.pattern, *(lookup.pattern for lookup in lookups)):
+    patterns = (task.fields.choices_pattern, task.label_rule.pattern, task.caption)
+    for pattern in (*patterns, *(lookup.pattern for lookup in lookups)):
         if pattern is not None and _groups(task, pattern) != 1:
             raise DataError(f"task {task.name!r}: the pattern {pattern!r} must have exactly one group in parentheses")
     for signs in _signs(task):

@@ -66,6 +66,7 @@ MATCHING = Task(
     fields=Fields(group=("group",)),
     metric="groups",
     description="Which of two captions goes with which of two pictures that share all their words?",
+    caption='"(.*)"',
 )
 HARD_NEGATIVES = Task(
     name="hard negatives",
@@ -75,6 +76,7 @@ HARD_NEGATIVES = Task(
     fields=Fields(group=("group",)),
     metric="pairs",
     description="Is a caption right, or has one attribute or object been swapped, replaced or added?",
+    caption="Caption: (.*)[.] Is every detail",
 )
 CHOICE = Task(
     name="multiple choice",
