@@ -5,6 +5,7 @@ import pytest
 
 from savs.bench import scores
 from savs.evaluation import evaluate
+from savs.grouping import group_rows
 from savs.prediction import Prediction
 
 
@@ -58,6 +59,20 @@ def test_the_lead_is_paired_and_turns_round(small):
     assert ahead.by.value == pytest.approx(-behind.by.value)
     assert ahead.by.low > 0 and ahead.p_value == behind.p_value < 0.001
     assert scores.lead(first, first, "accuracy").p_value == 1.0
+
+
+def test_half_won_groups_count_in_the_p_value_of_a_question_score(small):
+    """One method has one question of every group right, the other none: no group is won whole by either."""
+    data = small("naturalbench_vqa", test=80)
+    wrong = dict(zip(data.classes, reversed(data.classes), strict=True))
+    asked = {group: data.test[rows[0]].text for group, rows in group_rows(data.test).items()}
+    none = [Prediction(e.id, wrong[e.label], {}, {}) for e in data.test]
+    one = [Prediction(e.id, e.label if e.text == asked[e.group] else wrong[e.label], {}, {}) for e in data.test]
+    first, other = scores.points(data, [one]), scores.points(data, [none])
+    by_question = scores.lead(first, other, "question")
+    assert by_question.by.value == 0.5 and by_question.p_value < 0.001
+    for score in ("image", "group"):
+        assert scores.lead(first, other, score).p_value == 1.0
 
 
 def test_rows_with_fewer_draws_are_paired_on_those_that_both_have(small):

@@ -17,10 +17,13 @@ from savs.bench import precision
 from savs.bench.data import ColumnData
 from savs.bench.precision import Ranking
 from savs.grouping import group_rows, two_by_two
-from savs.intervals import Interval, draws_interval, mcnemar, paired_difference
+from savs.intervals import Interval, draws_interval, mcnemar, paired_difference, sign_flip_test
 from savs.prediction import Prediction
 
 FloatArray = NDArray[np.float64]
+
+#: Scores that a group has two points of, so that it may win half.
+_OF_TWO_POINTS = ("question", "image")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Lead:
 
     Attributes:
         by: the difference, paired over the draws that both have and over examples, pairs or groups.
-        p_value: McNemar's, of the first draw alone, since draws share their test examples. None for average precision,
-            where no answer is right or wrong.
+        p_value: of the first draw alone, since draws share their test examples: McNemar's, or by flipping signs where
+            a group wins shares of its points. None for average precision, where no answer is right or wrong.
     """
 
     by: Interval
@@ -86,7 +89,11 @@ def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
     if 1 not in (len(a), len(b)):
         common = min(len(a), len(b))
         a, b = a[:common], b[:common]
-    return Lead(paired_difference(a, b, parts=first.parts, seed=seed), mcnemar(a[0] == 1, b[0] == 1))
+    if score in _OF_TWO_POINTS:
+        p_value = sign_flip_test(a[:1], b[:1], seed=seed)
+    else:
+        p_value = mcnemar(a[0] == 1, b[0] == 1)
+    return Lead(paired_difference(a, b, parts=first.parts, seed=seed), p_value)
 
 
 def majority(data: ColumnData) -> dict[str, float]:
