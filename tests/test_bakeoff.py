@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from problems import examples_of, features_of
-from savs.bakeoff import bake_off, clusters_of
+from savs.bakeoff import BakeOff, Contender, bake_off, clusters_of
 from savs.baselines.heads import SAVs
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Unavailable
@@ -14,6 +14,7 @@ from savs.classify import SAVClassifier
 from savs.data.example import Example, Media
 from savs.data.tasks import GENERIC
 from savs.errors import DataError, EndpointError
+from savs.intervals import Interval
 from savs.prediction import Prediction
 
 EXAMPLES = examples_of(["cat", "dog"] * 30)
@@ -93,6 +94,29 @@ def test_a_lead_within_chance_is_no_win():
     assert result.best.lead.value == pytest.approx(0.05)
     assert result.best.p_value > 0.05 and result.winner is None
     assert result.verdict.startswith("Nothing beats zero-shot-choice (50.0 %) for certain. zero-shot-new stands at +5")
+
+
+def test_a_certain_lead_wins_over_a_higher_one_that_may_be_chance():
+    def contender(name, score, p_value=None):
+        at, ahead = Interval(score, score - 0.1, score + 0.1, "made"), Interval(score - 0.6, -0.05, 0.25, "made")
+        return Contender(name, p_value is None, at, None if p_value is None else ahead, p_value)
+
+    a, b, behind, cheap = (
+        *(contender("a", 0.70, 0.150), contender("b", 0.69, 0.008), contender("behind", 0.4, 0.001)),
+        contender("zero-shot-free", 0.6),
+    )
+
+    def result(*contenders):
+        return BakeOff(contenders, 60, 2, "example", 5, 3, 0)
+
+    mixed = result(a, b, cheap, behind)
+    assert (mixed.best, mixed.winner) == (a, b)
+    assert mixed.verdict.startswith("b wins: 69.0 % against 60.0 % of zero-shot-free")
+    assert "+9.0 points (-5.0 to +25.0; p = 0.008). a scores higher, 70.0 %, but its +10.0 points" in mixed.verdict
+    assert mixed.verdict.endswith("p = 0.150) may be chance.")
+    assert mixed.to_json()["winner"] == "b"
+    assert result(a, cheap, behind).winner is None, "certain, but behind"
+    assert "scores higher" not in result(b, a, cheap).verdict
 
 
 def test_the_majority_is_that_of_all_examples():

@@ -92,11 +92,14 @@ class BakeOff:
 
     @property
     def winner(self) -> Contender | None:
-        """The best method, if it is ahead of the cheap ones by more than chance would have it; else None."""
-        best = self.best
-        if best is None or best.lead is None or best.p_value is None:
-            return best
-        return best if best.lead.value > 0 and best.p_value < LEVEL else None
+        """The best of the methods that are ahead of the cheap ones by more than chance would have it; else None.
+
+        Where no cheap one ran, the best method.
+        """
+        if self.best is None or self.to_beat is None:
+            return self.best
+        certain = (c for c in self.contenders if c.lead and c.p_value is not None and c.p_value < LEVEL)
+        return next((c for c in certain if c.lead and c.lead.value > 0), None)
 
     @property
     def verdict(self) -> str:
@@ -108,13 +111,14 @@ class BakeOff:
             return f"None but the cheap ones ran; {rival.name} is the best of them, at {_percent(rival.score.value)} %."
         if rival is None or rival.score is None or best.lead is None or best.p_value is None:
             return f"{best.name} is best, at {_percent(best.score.value)} %; nothing cheap ran to compare it with."
-        lead, low, high = (f"{100 * points:+.1f}" for points in (best.lead.value, best.lead.low, best.lead.high))
-        ahead = f"{lead} points ({low} to {high}; p {_p(best.p_value)})"
-        if self.winner is not None:
-            return (
-                f"{best.name} wins: {_percent(best.score.value)} % against {_percent(rival.score.value)} % of "
-                f"{rival.name}, the best of the cheap ones: {ahead}."
+        ahead, winner = _ahead(best.lead, best.p_value), self.winner
+        if winner is not None and winner.score and winner.lead and winner.p_value is not None:
+            won = (
+                f"{winner.name} wins: {_percent(winner.score.value)} % against {_percent(rival.score.value)} % of "
+                f"{rival.name}, the best of the cheap ones: {_ahead(winner.lead, winner.p_value)}."
             )
+            higher = f" {best.name} scores higher, {_percent(best.score.value)} %, but its {ahead} may be chance."
+            return won if best is winner else won + higher
         if best.lead.value > 0:
             return (
                 f"Nothing beats {rival.name} ({_percent(rival.score.value)} %) for certain. {best.name} stands at "
@@ -321,6 +325,11 @@ def _clusters_of_units(examples: Sequence[Example], clusters: NDArray[np.intp], 
 def _unmatched(repeats: Sequence[Sequence[Prediction]]) -> float:
     said = [prediction.label == UNMATCHED for predictions in repeats for prediction in predictions]
     return float(np.mean(said)) if said else 0.0
+
+
+def _ahead(lead: Interval, p_value: float) -> str:
+    value, low, high = (f"{100 * points:+.1f}" for points in (lead.value, lead.low, lead.high))
+    return f"{value} points ({low} to {high}; p {_p(p_value)})"
 
 
 def _percent(share: float) -> str:
