@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from problems import examples_of, features_of
-from savs.bakeoff import BakeOff, Contender, bake_off, clusters_of
+from savs.bakeoff import BakeOff, Contender, bake_off
 from savs.baselines.heads import SAVs
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Unavailable
@@ -14,6 +14,7 @@ from savs.classify import SAVClassifier
 from savs.data.example import Example, Media
 from savs.data.tasks import GENERIC
 from savs.errors import DataError, EndpointError
+from savs.grouping import clusters_of
 from savs.intervals import Interval
 from savs.prediction import Prediction
 
@@ -153,6 +154,32 @@ def test_what_shares_an_image_or_a_group_is_never_parted():
             return [Prediction(e.id, "a", {}, {}) for e in problem.test]
 
     bake_off(examples, [Recognising()], [MajorityClass()])
+
+
+def test_questions_about_one_image_widen_the_interval():
+    """Five questions an image, all right or all wrong, tell no more than one does."""
+    media = [Media(bytes([i])) for i in range(24)]
+    alone = [Example(f"{i}", f"q{i}", (media[i],), label="ab"[i % 2]) for i in range(24)]
+    crowd = [replace(e, id=f"{e.id}/{j}", text=f"{e.text} {j}") for e in alone for j in range(5)]
+
+    class Knowing(Guessing):
+        """Right on every third image."""
+
+        def predict(self, problem, *, progress=None):
+            right = [int(e.id.partition("/")[0]) % 3 == 0 for e in problem.test]
+            return [Prediction(e.id, e.label if ok else "c", {}, {}) for e, ok in zip(problem.test, right, strict=True)]
+
+    def widths(examples):
+        result = bake_off(examples, [Knowing(1, "zero-shot-new")], [MajorityClass()])
+        return [of.high - of.low for of in (result.best.score, result.best.lead)], result.best.score.method
+
+    (of_alone, _), (of_crowd, method) = widths(alone), widths(crowd)
+    assert of_crowd == pytest.approx(of_alone, rel=0.15)
+    assert method == "bootstrap over groups, one draw"
+    apart = [replace(e, media=(Media(e.id.encode()),)) for e in crowd]
+    of_apart, method = widths(apart)
+    assert max(of_apart) < 0.7 * min(of_crowd), "negative control"
+    assert method == "bootstrap over examples, one draw"
 
 
 def test_groups_are_scored_as_groups():

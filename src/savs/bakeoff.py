@@ -21,10 +21,10 @@ from savs.baselines.method import Method, Problem
 from savs.baselines.registry import takes_shots
 from savs.baselines.zero_shot import UNMATCHED
 from savs.data.example import Example
-from savs.data.media import content_key
 from savs.data.tasks import GENERIC, Task
 from savs.errors import DataError, SavsError
 from savs.evaluation import correctness
+from savs.grouping import clusters_of, clusters_of_groups
 from savs.intervals import Interval, draws_interval, holm, paired_difference, sign_flip_test
 from savs.prediction import Prediction
 
@@ -185,7 +185,7 @@ def bake_off(
         else:
             answers[method.name] = found
     right = {name: _right(examples, of_repeats, unit) for name, of_repeats in answers.items()}
-    units = _clusters_of_units(examples, clusters, unit)
+    units = clusters if unit == "example" else clusters_of_groups(examples, clusters)
     names = {"cheap": [m.name for m in cheap], "methods": [m.name for m in methods]}
     to_beat = max((n for n in names["cheap"] if n in right), key=lambda n: float(right[n].mean()), default=None)
     run = [name for name in names["methods"] if name in right]
@@ -197,8 +197,10 @@ def bake_off(
         Contender(
             name,
             cheap=name in names["cheap"],
-            score=draws_interval(right[name], seed=seed) if name in right else None,
-            lead=paired_difference(right[name], right[to_beat], seed=seed) if name in p_values and to_beat else None,
+            score=draws_interval(right[name], clusters=units, seed=seed) if name in right else None,
+            lead=paired_difference(right[name], right[to_beat], clusters=units, seed=seed)
+            if name in p_values and to_beat
+            else None,
             p_value=p_values.get(name),
             unmatched=_unmatched(answers.get(name, [])),
             obstacle=obstacles.get(name),
@@ -207,27 +209,6 @@ def bake_off(
     ]
     ranked = sorted(contenders, key=lambda c: -1.0 if c.score is None else c.score.value, reverse=True)
     return BakeOff(tuple(ranked), len(examples), len(set(labels)), unit, len(cuts[0]), repeats, seed)
-
-
-def clusters_of(examples: Sequence[Example]) -> NDArray[np.intp]:
-    """`[n_examples]` a number for each cluster of examples that share a group, an image or a video.
-
-    Raises:
-        DataError: a media file is missing.
-    """
-    parent = list(range(len(examples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    first: dict[str, int] = {}
-    for row, example in enumerate(examples):
-        shared = [content_key(media) for media in example.media]
-        for key in (*shared, *([f"group {example.group}"] if example.group is not None else [])):
-            parent[root(row)] = root(first.setdefault(key, row))
-    return np.unique([root(row) for row in range(len(examples))], return_inverse=True)[1]
 
 
 def check_comparable(examples: Sequence[Example]) -> tuple[list[str], NDArray[np.intp]]:
@@ -311,15 +292,6 @@ def _out_of_fold(
 
 def _right(examples: Sequence[Example], repeats: Sequence[Sequence[Prediction]], unit: Any) -> NDArray[np.bool_]:
     return np.stack([correctness(examples, predictions, unit=unit) for predictions in repeats])
-
-
-def _clusters_of_units(examples: Sequence[Example], clusters: NDArray[np.intp], unit: str) -> NDArray[np.intp]:
-    """The cluster of each example, or of each group in the order that groups first occur."""
-    if unit == "example":
-        return clusters
-    return np.array(
-        list({example.group: cluster for example, cluster in zip(examples, clusters, strict=True)}.values())
-    )
 
 
 def _unmatched(repeats: Sequence[Sequence[Prediction]]) -> float:

@@ -120,9 +120,9 @@ def lead_grid(results: Results, panel: Panel, reasons: Reasons, places: Sequence
     titles = tuple(column(name).score_title(score) for name, score in places)
     says = (
         f"Points by which {FIRST} is ahead, paired over draws and examples, with a 95 % interval; * where that leaves "
-        "out zero. p is McNemar's exact test on the first draw alone, of answers that are right or wrong; of scores "
-        "that give a group two points, the signs of whole groups are flipped. Nothing is corrected for the number of "
-        "comparisons."
+        "out zero. p is McNemar's exact test on the first draw alone, of answers that are right or wrong; where a "
+        "group has two points, or examples share an image, the signs of whole groups are flipped. Nothing is corrected "
+        "for the number of comparisons."
     )
     return Grid(f"{panel.title}: {FIRST} against the others", ("method", *titles), rows, says=says)
 
