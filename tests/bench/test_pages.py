@@ -150,6 +150,22 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
     assert {name: (tmp_path / name).read_bytes() for name in first} == first, "the same results, the same bytes"
 
 
+def test_fewer_shots_are_told_on_the_page_and_drawn_where_they_are(backbone, small, tmp_path):
+    from savs.bench.cells import Cells
+    from savs.bench.figures import figures
+    from savs.bench.runner import Bench, Setting
+
+    bench = Bench(backbone("llava"), Cells(tmp_path / "cells"), small, Setting(shots=4, draws=2))
+    made = recipe("figure4").only(columns=["mhalubench"], methods=["sav"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    [axes] = figures(found)["shots"].axes
+    assert list(axes.lines[0].get_xdata()) == [1, 2, 5, 6], "there are six of each class"
+    write_pages(found, tmp_path)
+    for page in ("figure4.md", "figure4.html"):
+        assert "MHaluBench: 6 shots a class where 40 were asked for, all there are: " in (tmp_path / page).read_text()
+    assert json.loads((tmp_path / "figure4.json").read_text())["columns"][0]["shots"] == found.columns[0].shots
+
+
 def test_figures_leave_out_what_has_no_data_and_keep_their_legend(backbone, small, tmp_path):
     from savs.bench.cells import Cells
     from savs.bench.figures import figures

@@ -138,6 +138,27 @@ def test_fewer_shots_where_a_class_has_fewer(backbone, small, bench):
     assert {cell.key.shots for cell in greedy.fill(small("mhalubench"), [row("sav")])["sav"].cells} == {6}
 
 
+def test_draws_that_take_all_there_is_are_made_once_and_told(bench, small):
+    """Six examples a class: a draw of four has a choice, draws of six and of fifty have none."""
+    data, rows = small("mhalubench"), [row("zero-shot-free"), row("sav")]
+    whole, greedy = (replace(bench, setting=Setting(shots=n, draws=3, costly_draws=2), _read={}) for n in (6, 50))
+    assert len(bench.fill(data, rows)["sav"].cells) == 3
+    filled = whole.fill(data, [*rows, row("icl-choice")])
+    assert [len(filled[name].cells) for name in ("sav", "icl-choice")] == [1, 2], "which four it shows is drawn too"
+    assert len(greedy.fill(data, rows)["sav"].cells) == 1
+    same = ": every draw is the same, and was made once"
+    assert bench.shot_note(data, rows) == bench.shot_note(data, rows[:1]) == greedy.shot_note(data, rows[:1]) == ""
+    assert whole.shot_note(data, rows) == "6 shots a class, all there are" + same
+    assert greedy.shot_note(data, rows) == "6 shots a class where 50 were asked for, all there are" + same
+    scarce = replace(data, pool=data.pool[1:])
+    assert len(greedy.fill(scarce, rows)["sav"].cells) == 3, "five of six are a choice"
+    fewer = " shots a class where 50 were asked for: the scarcest class has no more"
+    assert greedy.shot_note(scarce, rows) == "5" + fewer
+    subtasks = small("blink", shots=4, test=12)
+    thinned = replace(subtasks, pool=tuple(e for i, e in enumerate(subtasks.pool) if i))
+    assert greedy.shot_note(thinned, rows) == "3 to 4" + fewer
+
+
 def test_settings_tell_methods_apart_and_never_the_model(bench):
     resources = Resources(backbone=bench.backbone)
     assert settings_of(row("icl-free").make(resources)) != settings_of(row("icl-choice").make(resources))

@@ -229,6 +229,13 @@ def prompt_grid(results: Results) -> Grid:
     return Grid("Prompts", ("data set", "prompt"), rows, words=("prompt",))
 
 
+def shot_notes(results: Results, names: Sequence[str]) -> tuple[str, ...]:
+    """Of which data sets there were fewer shots than asked for, or one draw, a sentence each."""
+    return tuple(
+        f"{column(each.name).title}: {each.shots}." for each in results.columns if each.shots and each.name in names
+    )
+
+
 def reason_grid(reasons: Reasons) -> Grid:
     """What the marks of missing numbers stand for."""
     head = ("mark", "why there is no number")

@@ -30,6 +30,7 @@ from savs.bench.grids import (
     prompt_grid,
     reason_grid,
     score_grid,
+    shot_notes,
     unmatched_grid,
     value_and_interval,
 )
@@ -164,7 +165,7 @@ def _panel_sections(results: Results, panel: Panel, reasons: Reasons, drawn: Seq
     figure = f"{results.recipe.name}-{panel.file}"
     section = Section(
         f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title,
-        (_SCORES, *([curve.says] if curve else [])),
+        (_SCORES, *([curve.says] if curve else []), *shot_notes(results, panel.columns)),
         tuple(grid for grid in (curve, *scores, beside) if grid is not None),
         figure if figure in drawn else None,
     )

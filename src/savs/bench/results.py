@@ -97,6 +97,7 @@ class Measured:
         chance: scores of guessing.
         majority: scores of always giving the commonest label.
         notes: what a reader must know.
+        shots: the same of the shots: that there were fewer than asked for, or that every draw is the same.
         why: why there are no data.
     """
 
@@ -109,6 +110,7 @@ class Measured:
     chance: Mapping[str, float] | None = None
     majority: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
+    shots: str = ""
     why: str | None = None
 
 
@@ -181,7 +183,7 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
             columns.append(Measured(name, why=str(error)))
             entries += [e for p in panels for e in _missing(p, column(name), p.rows, str(error))]
         else:
-            columns.append(_measured(data))
+            columns.append(_measured(data, bench.shot_note(data, recipe.rows(name))))
             if recipe.shows == "heads":
                 maps += head_maps(bench, data)
             cells = bench.fill(data, recipe.rows(name))
@@ -193,7 +195,7 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
     return Results(recipe, setting, tuple(columns), tuple(entries), tuple(spent), model, tuple(maps))
 
 
-def _measured(data: ColumnData) -> Measured:
+def _measured(data: ColumnData, shots: str) -> Measured:
     return Measured(
         name=data.column.name,
         task=data.task.name,
@@ -204,6 +206,7 @@ def _measured(data: ColumnData) -> Measured:
         chance=scores.chance(data),
         majority=scores.majority(data),
         notes=data.notes,
+        shots=shots,
     )
 
 

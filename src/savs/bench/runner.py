@@ -126,7 +126,7 @@ class Bench:
 
     def _row(self, data: ColumnData, row: Row, most_shots: int) -> RowCells:
         cells: list[Cell] = []
-        for seed in self.setting.seeds(row):
+        for seed in self._seeds(data, row):
             try:
                 cell = self._cell(data, row, seed, most_shots)
             except SavsError as error:
@@ -237,6 +237,29 @@ class Bench:
     def shots(self, data: ColumnData, row: Row | None = None) -> int:
         """Labelled examples a class: as many as are asked for, or as the scarcest class of every subtask has."""
         return max(min(self._wanted(row), _scarcest(data.of_part(part).pool)) for part in data.parts)
+
+    def shot_note(self, data: ColumnData, rows: Iterable[Row]) -> str:
+        """What a reader must know of the shots: that there were fewer than asked for, or one draw; else nothing."""
+        wanted = max((self._wanted(row) for row in rows if row.takes_shots), default=0)
+        taken = sorted({min(wanted, _scarcest(data.of_part(part).pool)) for part in data.parts})
+        all_there_are = self._takes_all(data, wanted)
+        if not taken[-1] or (taken[0] == wanted and not all_there_are):
+            return ""
+        note = " to ".join(map(str, dict.fromkeys((taken[0], taken[-1])))) + " shots a class"
+        note += f" where {wanted} were asked for" if taken[0] < wanted else ""
+        if all_there_are:
+            return f"{note}, all there are: every draw is the same, and was made once"
+        return f"{note}: the scarcest class has no more"
+
+    def _seeds(self, data: ColumnData, row: Row) -> tuple[int | None, ...]:
+        """Of the draws of one row. Where all draws are alike there is one, but of methods that draw more than shots."""
+        seeds = self.setting.seeds(row)
+        return seeds[:1] if not row.is_costly and self._takes_all(data, self._wanted(row)) else seeds
+
+    def _takes_all(self, data: ColumnData, shots: int) -> bool:
+        """Whether a draw takes every example that there is to draw."""
+        counts = [Counter(example.label for example in data.of_part(part).pool).values() for part in data.parts]
+        return all(max(of_part) == min(of_part) <= shots for of_part in counts)
 
     def _wanted(self, row: Row | None) -> int:
         return self.setting.shots if row is None or row.shots is None else row.shots

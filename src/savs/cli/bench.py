@@ -189,15 +189,17 @@ def _tables(results: Results) -> list[RenderableType]:
         paper_grid,
         places_of,
         score_grid,
+        shot_notes,
         value_and_half,
     )
 
+    shots = [Text(note, style="dim") for note in shot_notes(results, results.recipe.columns)]
     if results.recipe.shows == "heads":
         kept = heads_grid(results)
-        return [_table(kept), Text(kept.says, style="dim")]
+        return [_table(kept), Text(kept.says, style="dim"), *shots]
     curves = [curve_grid(results, panel) for panel in results.recipe.panels if panel.counts]
     if curves:
-        return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim")]
+        return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim"), *shots]
     reasons = Reasons()
     absent = {each.name: each.why for each in results.columns if each.why is not None}
     parts: list[RenderableType] = []
@@ -214,6 +216,7 @@ def _tables(results: Results) -> list[RenderableType]:
             parts += [_table(grid), ""]
     parts += [Text(f"{mark} {why}") for why, mark in reasons.marks.items()]
     parts += [Text(f"{column(name).title}: {why}") for name, why in absent.items()]
+    parts += shots
     parts.append(Text("in percent, ± half of a 95 % interval over draws and examples", style="dim"))
     return parts
 
