@@ -4,13 +4,17 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from savs.bench.grids import Reasons, places_of, score_grid, value_and_half, value_and_interval
+from savs.backbones.base import BackboneSpec
+from savs.baselines.chat_client import Endpoint
+from savs.bench.grids import Reasons, paper_grid, places_of, score_grid, value_and_half, value_and_interval
 from savs.bench.pages import write_pages
 from savs.bench.recipes import recipe
 from savs.bench.results import measure
+from savs.prediction import Prediction
 
 SETTING = {
     "command": "savs bench table1 <test>",
@@ -148,6 +152,37 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     write_pages(found, tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in first} == first, "the same results, the same bytes"
+
+
+class ClosedModel:
+    """Answers in place of an endpoint."""
+
+    endpoint = Endpoint("https://host/v1", "gpt-4o-2024-08-06")
+    spec = BackboneSpec("gpt-4o-2024-08-06", "r", "", "")
+
+
+@pytest.mark.parametrize("called", ["Qwen2-VL-7B-Instruct", "llava"])
+def test_a_closed_model_stands_beside_its_own_row_of_the_paper(backbone, small, tmp_path, monkeypatch, called):
+    from savs.baselines.endpoint import ZeroShotEndpoint
+    from savs.baselines.registry import Resources
+    from savs.bench.cells import Cells
+    from savs.bench.runner import Bench, Setting
+
+    def answer(method, problem, **_):
+        return [Prediction(each.id, each.label, {}, {}) for each in problem.test]
+
+    monkeypatch.setattr(ZeroShotEndpoint, "obstacle", lambda method, problem: None)
+    monkeypatch.setattr(ZeroShotEndpoint, "predict", answer)
+    model = backbone("llava")
+    monkeypatch.setattr(model, "spec", replace(model.spec, model=called))
+    bench = Bench(model, Cells(tmp_path), small, Setting(shots=4, draws=1), Resources(endpoint=ClosedModel()))
+    made = recipe("table1").only(columns=["mhalubench"], methods=["zero-shot-endpoint"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    assert found.entry("", "zero-shot-endpoint", "mhalubench", "accuracy").paper == pytest.approx(0.394)
+    of_sav = found.entry("", "sav", "mhalubench", "accuracy").paper
+    assert of_sav == (pytest.approx(0.851) if called.startswith("Qwen") else None), "the other rows are not its own"
+    row = next(row for row in paper_grid(found, found.recipe.panels[0]).rows if row[0].startswith("zero-shot-endpoint"))
+    assert row == ("zero-shot-endpoint, GPT-4o", "MHaluBench", row[2], "39.4", "+60.6")
 
 
 def test_fewer_shots_are_told_on_the_page_and_drawn_where_they_are(backbone, small, tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from savs.bench.columns import Column, column
-from savs.bench.recipes import FIRST, Panel
+from savs.bench.recipes import ENDPOINT, FIRST, Panel
 from savs.bench.results import Entry, Results, Spent
 from savs.intervals import Interval
 
@@ -165,7 +165,7 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
     """This run beside the paper's numbers for the same model; None where there are none."""
     rows = [
         (
-            each.row,
+            f"{each.row}, {results.closed}" if each.row == ENDPOINT else each.row,
             column(each.column).score_title(each.score),
             value_and_interval(each.interval),
             _percent(each.paper),
@@ -177,7 +177,7 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
     if not rows:
         return None
     head = ("method", "score", "here", "paper", "difference")
-    title = f"{panel.title}: beside the paper's {results.model or 'dual encoders'}"
+    title = f"{panel.title}: beside the paper's {results.model or results.closed or 'dual encoders'}"
     return Grid(title, head, tuple(rows), words=("score",))
 
 

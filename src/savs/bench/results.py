@@ -17,7 +17,7 @@ from savs.bench.columns import Column, column
 from savs.bench.data import ColumnData
 from savs.bench.head_maps import HeadMap, head_maps
 from savs.bench.paper_numbers import paper_model, paper_value
-from savs.bench.recipes import FIRST, Panel, Recipe
+from savs.bench.recipes import ENDPOINT, FIRST, Panel, Recipe
 from savs.bench.rows import Row
 from savs.bench.runner import Bench, RowCells
 from savs.bench.scores import Lead, Points
@@ -125,6 +125,7 @@ class Results:
         entries: the numbers.
         spent: what they cost.
         model: what the paper calls the model, where it has it.
+        closed: the same of the model behind an endpoint.
         maps: head scores and points, of a recipe that shows heads.
     """
 
@@ -134,6 +135,7 @@ class Results:
     entries: tuple[Entry, ...]
     spent: tuple[Spent, ...]
     model: str | None = None
+    closed: str | None = None
     maps: tuple[HeadMap, ...] = ()
 
     def entry(self, panel: str, row: str, column: str, score: str) -> Entry:
@@ -170,7 +172,13 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
         setting: what changes the numbers, for the page.
         told: called when a column is done.
     """
+    endpoint = bench.resources.endpoint
     model = paper_model(bench.backbone.spec.model)
+    closed = None if endpoint is None else paper_model(endpoint.endpoint.model)
+
+    def called(row: str) -> str | None:
+        return closed if row == ENDPOINT else model
+
     columns: list[Measured] = []
     entries: list[Entry] = []
     spent: list[Spent] = []
@@ -188,11 +196,11 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
                 maps += head_maps(bench, data)
             cells = bench.fill(data, recipe.rows(name))
             for panel in panels:
-                entries += _entries(recipe, panel, data, cells, model, seed=bench.setting.seed)
+                entries += _entries(recipe, panel, data, cells, called, seed=bench.setting.seed)
                 spent += _spent(panel, data, cells)
         bench.forget()
         told(columns[-1])
-    return Results(recipe, setting, tuple(columns), tuple(entries), tuple(spent), model, tuple(maps))
+    return Results(recipe, setting, tuple(columns), tuple(entries), tuple(spent), model, closed, tuple(maps))
 
 
 def _measured(data: ColumnData, shots: str) -> Measured:
@@ -211,9 +219,15 @@ def _measured(data: ColumnData, shots: str) -> Measured:
 
 
 def _entries(
-    recipe: Recipe, panel: Panel, data: ColumnData, cells: Mapping[str, RowCells], model: str | None, *, seed: int
+    recipe: Recipe,
+    panel: Panel,
+    data: ColumnData,
+    cells: Mapping[str, RowCells],
+    called: Callable[[str], str | None],
+    *,
+    seed: int,
 ) -> list[Entry]:
-    """Every score of every row of one column."""
+    """Every score of every row of one column; `called` tells what the paper calls the model of a row."""
     won = {
         row.name: scores.points(data, [cell.answers for cell in cells[row.name].cells])
         for row in panel.rows
@@ -239,7 +253,7 @@ def _entries(
                     seeds=tuple(cell.key.seed for cell in made if cell.key.seed is not None),
                     unmatched=won[row.name].unmatched,
                     lead=_lead(won, row, score, seed),
-                    paper=paper_value(recipe.name, panel.name, model, row.name, data.column.called[score]),
+                    paper=paper_value(recipe.name, panel.name, called(row.name), row.name, data.column.called[score]),
                 )
             )
     return entries
