@@ -1,10 +1,11 @@
 """Cells are filled once, whatever happens in between; answers are taken from what an example offers."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from savs.backbones.cost import measured
+from savs.backbones.cost import Cost, measured
 from savs.backbones.tuning import Tuning
 from savs.baselines.registry import Resources
 from savs.bench.recipes import recipe
@@ -33,9 +34,7 @@ def test_every_row_has_its_draws_and_answers_every_test_example(bench, small):
     assert found["sav"].cells[0].forwards == 0
     drawn = {e.id for seed in range(3) for e in sample_shots(data.pool, 4, seed)[0]}
     assert len(drawn) < len(data.pool), "what no draw takes is not read"
-    assert (
-        0 <= found["sav"].cells[0].reading["forwards"] - len(drawn) - len(data.test) <= 3
-    )  # a few, to try the padding
+    assert 0 <= found["sav"].cells[0].reading.forwards - len(drawn) - len(data.test) <= 3  # a few, to try the padding
     assert found["zero-shot-free"].cells[0].reading is None
 
 
@@ -119,6 +118,24 @@ def test_heads_of_another_column_are_used_and_make_another_cell(bench, small):
     mine, theirs = found["sav"].cells[0], found["transferred-heads"].cells[0]
     assert theirs.key.settings["elsewhere_task"][0] == "vlguard"
     assert mine.key.digest() != theirs.key.digest()
+    chosen_on = len(small("vlguard").classes) * 4
+    assert 0 <= theirs.reading.forwards - mine.reading.forwards - chosen_on <= 3, "reading them there is counted"
+    assert theirs.reading.seconds > mine.reading.seconds
+
+
+def test_the_memory_that_reading_heads_took_is_the_row_s(bench, small, monkeypatch):
+    """Reading takes more than the fit that follows it, which is measured by itself."""
+    peaks = iter([900, *[100] * 9])
+
+    @contextmanager
+    def measuring(_backbone):
+        yield Cost(seconds=1.0, forwards=1, peak_bytes=next(peaks))
+
+    monkeypatch.setattr("savs.bench.runner.measured", measuring)
+    made = recipe("table1").only(columns=["mhalubench"], methods=["sav"])
+    [spent] = measure(bench, made, {}, told=lambda _: None).spent
+    assert {cell.peak_bytes for cell in bench.fill(small("mhalubench"), [row("sav")])["sav"].cells} == {100}
+    assert spent.peak_bytes == 900
 
 
 def test_a_scarce_class_of_one_subtask_does_not_thin_the_others(bench, small):
@@ -197,6 +214,10 @@ def test_features_are_kept_between_runs_where_there_is_a_store(bench, small, tmp
             found = stored.fill(data, [row("sav")])["sav"].cells
         assert [c.answers for c in found] == [c.answers for c in plain]
         assert (cost.forwards == 0) == (cells == "two")
+        [reading] = {cell.reading for cell in found}
+        assert (reading.forwards == 0) == (cells == "two")
+        assert reading.stored == (len(store) if cells == "two" else 0)
+        assert plain[0].reading.stored == 0
 
 
 def test_heads_are_chosen_on_the_next_column_where_the_first_has_no_data(bench, small):

@@ -193,13 +193,15 @@ def cost_grid(results: Results) -> Grid:
                 _mean(of_row, lambda each: each.forwards, ".0f"),
                 _mean(of_row, lambda each: each.reading_seconds, ".1f", without="none"),
                 _mean(of_row, lambda each: each.reading_forwards, ".0f", without="none"),
+                _mean(of_row, lambda each: each.reading_stored, ".0f", without="none"),
                 _most(of_row),
             )
         )
-    head = ("method", "seconds", "forwards", "shared seconds", "shared forwards", "peak memory")
+    head = ("method", "seconds", "forwards", "shared seconds", "shared forwards", "from a store", "peak memory")
     says = (
         "A data set and draw, on the mean over data sets. Forwards are sequences through the text decoder; a token "
-        "that is generated counts as one. Shared is the reading of heads, once a data set for all rows that use them. "
+        "that is generated counts as one. Shared is the reading of heads, once a data set for all rows that use them, "
+        "and of the data set where heads are chosen; examples that an earlier run had stored cost no forward here. "
         "Memory is the most in use at once: of the GPU, or else of the whole process, weights and data included."
     )
     return Grid("What it costs", head, tuple(rows), says=says)

@@ -68,9 +68,10 @@ class Spent:
         column: the data set.
         seconds: of its own.
         forwards: sequences through the decoder, of its own.
-        peak_bytes: the most memory in use.
+        peak_bytes: the most memory in use, the reading of heads included.
         reading_seconds: of the reading of heads, which all rows that need it share.
         reading_forwards: sequences through the decoder for that.
+        reading_stored: examples that were read from a store instead.
     """
 
     panel: str
@@ -81,6 +82,7 @@ class Spent:
     peak_bytes: int | None
     reading_seconds: float | None
     reading_forwards: float | None
+    reading_stored: float | None
 
 
 @dataclass(frozen=True)
@@ -277,9 +279,13 @@ def _spent(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> lis
             data.column.name,
             seconds=float(np.mean([cell.seconds for cell in made])),
             forwards=_mean([cell.forwards for cell in made]),
-            peak_bytes=max((cell.peak_bytes for cell in made if cell.peak_bytes is not None), default=None),
-            reading_seconds=_mean([(cell.reading or {}).get("seconds") for cell in made]),
-            reading_forwards=_mean([(cell.reading or {}).get("forwards") for cell in made]),
+            peak_bytes=max(
+                (each.peak_bytes for cell in made for each in (cell, cell.reading) if each and each.peak_bytes),
+                default=None,
+            ),
+            reading_seconds=_mean([cell.reading.seconds for cell in made if cell.reading]),
+            reading_forwards=_mean([cell.reading.forwards for cell in made if cell.reading]),
+            reading_stored=_mean([cell.reading.stored for cell in made if cell.reading]),
         )
         for row in panel.rows
         if (made := cells[row.name].cells)
