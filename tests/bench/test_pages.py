@@ -102,14 +102,20 @@ def test_html_is_self_contained_and_escaped(results, folder):
 
 def test_csv_and_json_hold_every_number(results, folder):
     rows = list(csv.DictReader(io.StringIO((folder / "table1.csv").read_text())))
-    assert len(rows) == len(results.entries)
+    assert len(rows) == len(results.entries) + len(results.beside)
     by_place = {(r["method"], r["column"], r["score"]): r for r in rows}
     for entry in results.entries:
         row = by_place[entry.row, entry.column, entry.score]
         assert row["value"] == ("" if entry.interval is None else f"{entry.interval.value:.6g}")
         assert bool(row["why"]) == (entry.interval is None)
     table = json.loads((folder / "table1.json").read_text())
-    assert len(table["entries"]) == len(rows)
+    assert len(table["entries"]) + len(table["beside"]) == len(rows)
+    also = by_place["sav", "mhalubench", "macro F1"]
+    assert also["panel"] == "beside" and None not in also.values() and None not in also
+    page = (folder / "table1.md").read_text()
+    assert re.search(
+        rf"^\| sav \| {100 * float(also['value']):.1f} \|", page.partition("## Beside these scores")[2], re.M
+    )
     assert table["entries"][0]["interval"]["low"] <= table["entries"][0]["interval"]["value"]
     assert {each["name"] for each in table["columns"]} == {"mhalubench", "naturalbench_vqa"}
 

@@ -110,8 +110,7 @@ def _curves(results: Results, panel: Panel, names: Sequence[str]) -> Figure:
 
 
 def _curve(axes: Axes, points: Mapping[float, Entry], line: str, colour: str) -> None:
-    found = [(x, points[x].interval) for x in sorted(points)]
-    found = [(x, interval) for x, interval in found if interval is not None]
+    found = [(x, interval) for x in sorted(points) if (interval := points[x].interval) is not None]
     if not found:
         return
     x = [count for count, _ in found]

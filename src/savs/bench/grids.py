@@ -231,6 +231,25 @@ def prompt_grid(results: Results) -> Grid:
     return Grid("Prompts", ("data set", "prompt"), rows, words=("prompt",))
 
 
+def beside_grids(results: Results) -> list[Grid]:
+    """What else reports tell, a data set a table."""
+    value = {(each.row, each.column, each.score): _percent(each.value) for each in results.beside}
+    grids = []
+    for name in dict.fromkeys(each.column for each in results.beside):
+        of_column = [each for each in results.beside if each.column == name]
+        scores = tuple(dict.fromkeys(each.score for each in of_column))
+        rows = tuple(
+            (row, *(value.get((row, name, score), "none") for score in scores))
+            for row in dict.fromkeys(each.row for each in of_column)
+        )
+        says = (
+            "In %, on the mean over draws: macro F1, average precision of the positive class (none where a method "
+            "gives no probabilities), and the score of each split."
+        )
+        grids.append(Grid("Beside these scores", (column(name).title, *scores), rows, says=says))
+    return grids
+
+
 def shot_notes(results: Results, names: Sequence[str]) -> tuple[str, ...]:
     """Of which data sets there were fewer shots than asked for, or one draw, a sentence each."""
     return tuple(

@@ -19,6 +19,7 @@ from savs.bench.figures import figures
 from savs.bench.grids import (
     Grid,
     Reasons,
+    beside_grids,
     blocks,
     cost_grid,
     curve_grid,
@@ -120,6 +121,8 @@ def table(results: Results) -> str:
             e.why,
         )
         writer.writerow((e.panel, e.row, e.column, e.score, *(_short(number) for number in numbers)))
+    for also in results.beside:
+        writer.writerow(("beside", also.row, also.column, also.score, _short(also.value), *[""] * 16))
     return out.getvalue()
 
 
@@ -128,6 +131,8 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
     sections = _head_sections(results) if results.recipe.shows == "heads" else []
     for panel in results.recipe.panels:
         sections += _panel_sections(results, panel, reasons, drawn)
+    beside = beside_grids(results)
+    sections += [_section(*beside)] if beside else []
     unmatched = unmatched_grid(results)
     sections += [_section(unmatched)] if unmatched is not None else []
     sections += [_section(reason_grid(reasons))] if reasons.marks else []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from savs.bench import scores
+from savs.bench.beside import beside
 from savs.bench.columns import Column, column
 from savs.bench.data import ColumnData
 from savs.bench.head_maps import HeadMap, head_maps
@@ -56,6 +57,23 @@ class Entry:
     unmatched: float = 0.0
     lead: Lead | None = None
     paper: float | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A score that stands beside those of the table, on the mean over draws.
+
+    Attributes:
+        row: the method.
+        column: the data set.
+        score: its name, or that of the split it is of.
+        value: the score.
+    """
+
+    row: str
+    column: str
+    score: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -126,6 +144,7 @@ class Results:
         columns: what each data set was.
         entries: the numbers.
         spent: what they cost.
+        beside: what else a report tells of the same answers.
         model: what the paper calls the model, where it has it.
         closed: the same of the model behind an endpoint.
         maps: head scores and points, of a recipe that shows heads.
@@ -136,6 +155,7 @@ class Results:
     columns: tuple[Measured, ...]
     entries: tuple[Entry, ...]
     spent: tuple[Spent, ...]
+    beside: tuple[Beside, ...] = ()
     model: str | None = None
     closed: str | None = None
     maps: tuple[HeadMap, ...] = ()
@@ -161,6 +181,7 @@ class Results:
             "columns": [asdict(each) for each in self.columns],
             "entries": [asdict(each) for each in self.entries],
             "spent": [asdict(each) for each in self.spent],
+            "beside": [asdict(each) for each in self.beside],
             "maps": [each.to_json() for each in self.maps],
         }
 
@@ -184,6 +205,7 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
     columns: list[Measured] = []
     entries: list[Entry] = []
     spent: list[Spent] = []
+    also: dict[Beside, None] = {}  # panels share rows
     maps: list[HeadMap] = []
     for name in recipe.columns:
         panels = [panel for panel in recipe.panels if name in panel.columns]
@@ -200,9 +222,12 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
             for panel in panels:
                 entries += _entries(recipe, panel, data, cells, called, seed=bench.setting.seed)
                 spent += _spent(panel, data, cells)
+                also |= dict.fromkeys(_beside(panel, data, cells))
         bench.forget()
         told(columns[-1])
-    return Results(recipe, setting, tuple(columns), tuple(entries), tuple(spent), model, closed, tuple(maps))
+    return Results(
+        recipe, setting, tuple(columns), tuple(entries), tuple(spent), tuple(also), model, closed, tuple(maps)
+    )
 
 
 def _measured(data: ColumnData, shots: str) -> Measured:
@@ -289,6 +314,16 @@ def _spent(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> lis
         )
         for row in panel.rows
         if (made := cells[row.name].cells)
+    ]
+
+
+def _beside(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> list[Beside]:
+    """Of the rows of a table; a curve has points enough."""
+    return [
+        Beside(row.name, data.column.name, score, value)
+        for row in panel.rows
+        if not panel.counts and (made := cells[row.name].cells)
+        for score, value in beside(data, [cell.answers for cell in made]).items()
     ]
 
 

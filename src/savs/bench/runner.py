@@ -152,8 +152,8 @@ class Bench:
             features, reading = self.features(data, most_shots)
             method = self._made_of(row, features)
             if row.elsewhere:
-                elsewhere, task, cost = self._elsewhere(data, row)
-                reading = reading.and_then(cost)
+                elsewhere, task, more = self._elsewhere(data, row)
+                reading = reading.and_then(more)
                 method = self._made_of(row, features, elsewhere, task)
         elif row.elsewhere:
             other = self._other(data, row)
