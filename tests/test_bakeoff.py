@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from problems import examples_of, features_of
-from savs.bakeoff import bake_off, clusters_of
+from savs.bakeoff import BakeOff, Contender, bake_off
 from savs.baselines.heads import SAVs
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Unavailable
@@ -14,6 +14,8 @@ from savs.classify import SAVClassifier
 from savs.data.example import Example, Media
 from savs.data.tasks import GENERIC
 from savs.errors import DataError, EndpointError
+from savs.grouping import clusters_of
+from savs.intervals import Interval
 from savs.prediction import Prediction
 
 EXAMPLES = examples_of(["cat", "dog"] * 30)
@@ -95,6 +97,29 @@ def test_a_lead_within_chance_is_no_win():
     assert result.verdict.startswith("Nothing beats zero-shot-choice (50.0 %) for certain. zero-shot-new stands at +5")
 
 
+def test_a_certain_lead_wins_over_a_higher_one_that_may_be_chance():
+    def contender(name, score, p_value=None):
+        at, ahead = Interval(score, score - 0.1, score + 0.1, "made"), Interval(score - 0.6, -0.05, 0.25, "made")
+        return Contender(name, p_value is None, at, None if p_value is None else ahead, p_value)
+
+    a, b, behind, cheap = (
+        *(contender("a", 0.70, 0.150), contender("b", 0.69, 0.008), contender("behind", 0.4, 0.001)),
+        contender("zero-shot-free", 0.6),
+    )
+
+    def result(*contenders):
+        return BakeOff(contenders, 60, 2, "example", 5, 3, 0)
+
+    mixed = result(a, b, cheap, behind)
+    assert (mixed.best, mixed.winner) == (a, b)
+    assert mixed.verdict.startswith("b wins: 69.0 % against 60.0 % of zero-shot-free")
+    assert "+9.0 points (-5.0 to +25.0; p = 0.008). a scores higher, 70.0 %, but its +10.0 points" in mixed.verdict
+    assert mixed.verdict.endswith("p = 0.150) may be chance.")
+    assert mixed.to_json()["winner"] == "b"
+    assert result(a, cheap, behind).winner is None, "certain, but behind"
+    assert "scores higher" not in result(b, a, cheap).verdict
+
+
 def test_the_majority_is_that_of_all_examples():
     """Eleven of each class: a majority of each fold's rest would be the wrong one of its held-out part."""
     even = bake_off(examples_of(["cat", "dog"] * 11), [], [MajorityClass()])
@@ -129,6 +154,32 @@ def test_what_shares_an_image_or_a_group_is_never_parted():
             return [Prediction(e.id, "a", {}, {}) for e in problem.test]
 
     bake_off(examples, [Recognising()], [MajorityClass()])
+
+
+def test_questions_about_one_image_widen_the_interval():
+    """Five questions an image, all right or all wrong, tell no more than one does."""
+    media = [Media(bytes([i])) for i in range(24)]
+    alone = [Example(f"{i}", f"q{i}", (media[i],), label="ab"[i % 2]) for i in range(24)]
+    crowd = [replace(e, id=f"{e.id}/{j}", text=f"{e.text} {j}") for e in alone for j in range(5)]
+
+    class Knowing(Guessing):
+        """Right on every third image."""
+
+        def predict(self, problem, *, progress=None):
+            right = [int(e.id.partition("/")[0]) % 3 == 0 for e in problem.test]
+            return [Prediction(e.id, e.label if ok else "c", {}, {}) for e, ok in zip(problem.test, right, strict=True)]
+
+    def widths(examples):
+        result = bake_off(examples, [Knowing(1, "zero-shot-new")], [MajorityClass()])
+        return [of.high - of.low for of in (result.best.score, result.best.lead)], result.best.score.method
+
+    (of_alone, _), (of_crowd, method) = widths(alone), widths(crowd)
+    assert of_crowd == pytest.approx(of_alone, rel=0.15)
+    assert method == "bootstrap over groups, one draw"
+    apart = [replace(e, media=(Media(e.id.encode()),)) for e in crowd]
+    of_apart, method = widths(apart)
+    assert max(of_apart) < 0.7 * min(of_crowd), "negative control"
+    assert method == "bootstrap over examples, one draw"
 
 
 def test_groups_are_scored_as_groups():

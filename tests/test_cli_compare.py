@@ -78,6 +78,35 @@ def test_labels_that_mean_nothing_have_no_winner(pictures):
     assert written["verdict"].startswith(f"Nothing beats {written['to_beat']} ")
 
 
+def test_without_zero_shot_stored_features_are_compared_without_the_model(pictures, tmp_path, monkeypatch):
+    from savs.backbones import huggingface, reopen
+
+    loaded = []
+    for module, name in ((huggingface, "load_backbone"), (reopen, "reopen")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, of=original, **o: (loaded.append(a), of(*a, **o))[1])
+    path, store = pictures("right.jsonl", right=True), tmp_path / "store"
+
+    def compared(*more):
+        loaded.clear()
+        result = savs(*options(path, "--store", store, "--json", *more))
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    filled = compared()
+    assert loaded
+    written = compared("--no-zero-shot", "--methods", "sav,gda-loo")
+    assert not loaded, "no model, no forward pass"
+    assert {c["name"] for c in written["contenders"]} == {"sav", "gda-loo", "majority"}
+    assert written["verdict"].endswith("The model's own answers (zero-shot) were not compared.")
+    assert written["backbone"]["revision"] == filled["backbone"]["revision"]
+    sav = [next(c for c in each["contenders"] if c["name"] == "sav")["score"] for each in (filled, written)]
+    assert sav[0] == sav[1]
+    asked = compared("--no-zero-shot", "--methods", "sav,zero-shot-choice")
+    assert loaded and "not compared" not in asked["verdict"], "it was named"
+    assert "not compared" not in filled["verdict"]
+
+
 def test_a_closed_model_is_among_what_must_be_beaten(pictures, tmp_path, monkeypatch):
     """One that tells night from day leaves nothing to win; the next test shows that without it there is something."""
     pytest.importorskip("httpx2")

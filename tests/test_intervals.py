@@ -129,6 +129,27 @@ def test_a_paired_difference_is_tighter_than_two_separate_intervals():
     assert (mirrored.value, mirrored.low) == pytest.approx((-difference.value, -difference.high))
 
 
+def test_clusters_are_resampled_whole():
+    """Twenty clusters of ten alike: the interval is that of twenty, whatever the number of examples, part by part."""
+    rng = np.random.default_rng(0)
+    few = rng.random((3, 20)) < 0.6
+    many, which = np.repeat(few, 10, axis=1), np.repeat(np.arange(20), 10)
+    whole, alone = draws_interval(many, clusters=which), draws_interval(few)
+    assert (whole.value, whole.low, whole.high) == pytest.approx((alone.value, alone.low, alone.high))
+    assert draws_interval(many).high - draws_interval(many).low < 0.7 * (whole.high - whole.low), "negative control"
+    difference = paired_difference(many, ~many, clusters=which)
+    assert difference.method == "paired bootstrap over 3 draws and groups"
+    assert difference.low == pytest.approx(paired_difference(few, ~few).low)
+    parts = np.repeat(["a", "b"], 100)
+    assert draws_interval(many, parts=parts, clusters=which).low == pytest.approx(
+        draws_interval(few, parts=parts[::10]).low
+    )
+    assert draws_interval(few, clusters=np.arange(20)) == draws_interval(few), "each alone is none"
+    assert draws_interval(np.ones((3, 200)), clusters=which).low == wilson_interval(20, 20).low
+    with pytest.raises(ValueError, match="clusters must name that of each of 20 examples"):
+        draws_interval(few, clusters=which)
+
+
 def test_a_method_without_draws_is_compared_to_each_draw():
     a, b = np.array([[1, 1, 0, 1], [1, 0, 0, 1]]), np.array([[1, 0, 0, 0]])
     assert paired_difference(a, b).value == (5 / 8) - (1 / 4)

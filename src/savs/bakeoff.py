@@ -21,10 +21,10 @@ from savs.baselines.method import Method, Problem
 from savs.baselines.registry import takes_shots
 from savs.baselines.zero_shot import UNMATCHED
 from savs.data.example import Example
-from savs.data.media import content_key
 from savs.data.tasks import GENERIC, Task
 from savs.errors import DataError, SavsError
 from savs.evaluation import correctness
+from savs.grouping import clusters_of, clusters_of_groups
 from savs.intervals import Interval, draws_interval, holm, paired_difference, sign_flip_test
 from savs.prediction import Prediction
 
@@ -92,11 +92,14 @@ class BakeOff:
 
     @property
     def winner(self) -> Contender | None:
-        """The best method, if it is ahead of the cheap ones by more than chance would have it; else None."""
-        best = self.best
-        if best is None or best.lead is None or best.p_value is None:
-            return best
-        return best if best.lead.value > 0 and best.p_value < LEVEL else None
+        """The best of the methods that are ahead of the cheap ones by more than chance would have it; else None.
+
+        Where no cheap one ran, the best method.
+        """
+        if self.best is None or self.to_beat is None:
+            return self.best
+        certain = (c for c in self.contenders if c.lead and c.p_value is not None and c.p_value < LEVEL)
+        return next((c for c in certain if c.lead and c.lead.value > 0), None)
 
     @property
     def verdict(self) -> str:
@@ -108,13 +111,14 @@ class BakeOff:
             return f"None but the cheap ones ran; {rival.name} is the best of them, at {_percent(rival.score.value)} %."
         if rival is None or rival.score is None or best.lead is None or best.p_value is None:
             return f"{best.name} is best, at {_percent(best.score.value)} %; nothing cheap ran to compare it with."
-        lead, low, high = (f"{100 * points:+.1f}" for points in (best.lead.value, best.lead.low, best.lead.high))
-        ahead = f"{lead} points ({low} to {high}; p {_p(best.p_value)})"
-        if self.winner is not None:
-            return (
-                f"{best.name} wins: {_percent(best.score.value)} % against {_percent(rival.score.value)} % of "
-                f"{rival.name}, the best of the cheap ones: {ahead}."
+        ahead, winner = _ahead(best.lead, best.p_value), self.winner
+        if winner is not None and winner.score and winner.lead and winner.p_value is not None:
+            won = (
+                f"{winner.name} wins: {_percent(winner.score.value)} % against {_percent(rival.score.value)} % of "
+                f"{rival.name}, the best of the cheap ones: {_ahead(winner.lead, winner.p_value)}."
             )
+            higher = f" {best.name} scores higher, {_percent(best.score.value)} %, but its {ahead} may be chance."
+            return won if best is winner else won + higher
         if best.lead.value > 0:
             return (
                 f"Nothing beats {rival.name} ({_percent(rival.score.value)} %) for certain. {best.name} stands at "
@@ -181,7 +185,7 @@ def bake_off(
         else:
             answers[method.name] = found
     right = {name: _right(examples, of_repeats, unit) for name, of_repeats in answers.items()}
-    units = _clusters_of_units(examples, clusters, unit)
+    units = clusters if unit == "example" else clusters_of_groups(examples, clusters)
     names = {"cheap": [m.name for m in cheap], "methods": [m.name for m in methods]}
     to_beat = max((n for n in names["cheap"] if n in right), key=lambda n: float(right[n].mean()), default=None)
     run = [name for name in names["methods"] if name in right]
@@ -193,8 +197,10 @@ def bake_off(
         Contender(
             name,
             cheap=name in names["cheap"],
-            score=draws_interval(right[name], seed=seed) if name in right else None,
-            lead=paired_difference(right[name], right[to_beat], seed=seed) if name in p_values and to_beat else None,
+            score=draws_interval(right[name], clusters=units, seed=seed) if name in right else None,
+            lead=paired_difference(right[name], right[to_beat], clusters=units, seed=seed)
+            if name in p_values and to_beat
+            else None,
             p_value=p_values.get(name),
             unmatched=_unmatched(answers.get(name, [])),
             obstacle=obstacles.get(name),
@@ -203,27 +209,6 @@ def bake_off(
     ]
     ranked = sorted(contenders, key=lambda c: -1.0 if c.score is None else c.score.value, reverse=True)
     return BakeOff(tuple(ranked), len(examples), len(set(labels)), unit, len(cuts[0]), repeats, seed)
-
-
-def clusters_of(examples: Sequence[Example]) -> NDArray[np.intp]:
-    """`[n_examples]` a number for each cluster of examples that share a group, an image or a video.
-
-    Raises:
-        DataError: a media file is missing.
-    """
-    parent = list(range(len(examples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    first: dict[str, int] = {}
-    for row, example in enumerate(examples):
-        shared = [content_key(media) for media in example.media]
-        for key in (*shared, *([f"group {example.group}"] if example.group is not None else [])):
-            parent[root(row)] = root(first.setdefault(key, row))
-    return np.unique([root(row) for row in range(len(examples))], return_inverse=True)[1]
 
 
 def check_comparable(examples: Sequence[Example]) -> tuple[list[str], NDArray[np.intp]]:
@@ -309,18 +294,14 @@ def _right(examples: Sequence[Example], repeats: Sequence[Sequence[Prediction]],
     return np.stack([correctness(examples, predictions, unit=unit) for predictions in repeats])
 
 
-def _clusters_of_units(examples: Sequence[Example], clusters: NDArray[np.intp], unit: str) -> NDArray[np.intp]:
-    """The cluster of each example, or of each group in the order that groups first occur."""
-    if unit == "example":
-        return clusters
-    return np.array(
-        list({example.group: cluster for example, cluster in zip(examples, clusters, strict=True)}.values())
-    )
-
-
 def _unmatched(repeats: Sequence[Sequence[Prediction]]) -> float:
     said = [prediction.label == UNMATCHED for predictions in repeats for prediction in predictions]
     return float(np.mean(said)) if said else 0.0
+
+
+def _ahead(lead: Interval, p_value: float) -> str:
+    value, low, high = (f"{100 * points:+.1f}" for points in (lead.value, lead.low, lead.high))
+    return f"{value} points ({low} to {high}; p {_p(p_value)})"
 
 
 def _percent(share: float) -> str:

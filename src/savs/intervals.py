@@ -99,6 +99,7 @@ def draws_interval(
     correct: ArrayLike,
     *,
     parts: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -118,24 +119,26 @@ def draws_interval(
             its points that it won, between 0 and 1.
         parts: `[n_examples]`, where the value is to be the mean over parts, such as subtasks: the part of each
             example. Examples are then resampled within their part.
+        clusters: `[n_examples]`, examples that stand or fall together, such as several questions about one image: they
+            are resampled together. Each alone by default.
         confidence: of the interval.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Raises:
         ValueError: `correct` is not two-dimensional, is empty, or holds something beyond 0 and 1, or there is not
-            one part an example.
+            one part and one cluster an example.
     """
     right = _draws(correct, name="correct")
     n_draws, n_examples = right.shape
+    which, units = _clusters(clusters, n_examples)
     members = _members(parts, n_examples)
     value = _mean_over(members, right.mean(axis=0))
     if value in (0.0, 1.0):
-        return wilson_interval(
-            int(value) * n_examples, n_examples, confidence=confidence, method="Wilson over examples"
-        )
-    low, high = _crossed_percentiles(right, members, confidence=confidence, n_resamples=n_resamples, seed=seed)
-    return Interval(value, low, high, _crossed_name(n_draws), confidence)
+        n = int(which.max()) + 1
+        return wilson_interval(int(value) * n, n, confidence=confidence, method=f"Wilson over {units}")
+    low, high = _crossed_percentiles(right, members, which, confidence=confidence, n_resamples=n_resamples, seed=seed)
+    return Interval(value, low, high, _crossed_name(n_draws, units), confidence)
 
 
 def paired_difference(
@@ -143,6 +146,7 @@ def paired_difference(
     correct_b: ArrayLike,
     *,
     parts: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -156,6 +160,7 @@ def paired_difference(
         correct_a: `[n_draws, n_examples]`, whether a was right.
         correct_b: `[n_draws, n_examples]`, whether b was right, rows and columns in a's order.
         parts: as in `draws_interval`.
+        clusters: as in `draws_interval`.
         confidence: of the interval.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -168,10 +173,13 @@ def paired_difference(
     if not fits:
         raise ValueError(f"paired methods need the same draws and examples; got shapes {a.shape} and {b.shape}")
     difference = a - b
+    which, units = _clusters(clusters, a.shape[1])
     members = _members(parts, a.shape[1])
     value = _mean_over(members, difference.mean(axis=0))
-    low, high = _crossed_percentiles(difference, members, confidence=confidence, n_resamples=n_resamples, seed=seed)
-    return Interval(value, low, high, f"paired {_crossed_name(len(difference))}", confidence)
+    low, high = _crossed_percentiles(
+        difference, members, which, confidence=confidence, n_resamples=n_resamples, seed=seed
+    )
+    return Interval(value, low, high, f"paired {_crossed_name(len(difference), units)}", confidence)
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
@@ -220,7 +228,7 @@ def sign_flip_test(
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"paired methods need the same examples; got shapes {a.shape} and {b.shape}")
     difference = a.mean(axis=0) - b.mean(axis=0)
-    which = np.arange(a.shape[1]) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    which, _ = _clusters(clusters, a.shape[1])
     sums = np.bincount(which, weights=difference)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n_resamples, len(sums)))
     as_far = np.abs(signs @ sums) >= abs(float(sums.sum())) - 1e-9
@@ -264,15 +272,28 @@ def _percentiles(
 
 
 def _crossed_percentiles(
-    values: FloatArray, members: Sequence[NDArray[np.intp]], *, confidence: float, n_resamples: int, seed: int
+    values: FloatArray,
+    members: Sequence[NDArray[np.intp]],
+    clusters: NDArray[np.intp],
+    *,
+    confidence: float,
+    n_resamples: int,
+    seed: int,
 ) -> tuple[float, float]:
+    """Percentiles of the mean over parts, each the mean over its examples in clusters drawn with replacement."""
     n_draws = len(values)
+    of_parts = [(rows, np.unique(clusters[rows], return_inverse=True)[1]) for rows in members]
+    sizes = [np.bincount(which) for _, which in of_parts]
     n_taken = max(1, n_draws - 1)
     rng = np.random.default_rng(seed)
     means = np.empty(n_resamples)
     for i in range(n_resamples):
         of_draws = values[rng.integers(n_draws, size=n_taken)].mean(axis=0)
-        means[i] = _mean_over([rows[rng.integers(len(rows), size=len(rows))] for rows in members], of_draws)
+        of_part = []
+        for (rows, which), size in zip(of_parts, sizes, strict=True):
+            taken = rng.integers(len(size), size=len(size))
+            of_part.append(np.bincount(which, weights=of_draws[rows])[taken].sum() / size[taken].sum())
+        means[i] = np.mean(of_part)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -287,13 +308,24 @@ def _members(parts: ArrayLike | None, n_examples: int) -> list[NDArray[np.intp]]
     return [np.flatnonzero(of_example == part) for part in np.unique(of_example)]
 
 
+def _clusters(clusters: ArrayLike | None, n_examples: int) -> tuple[NDArray[np.intp], str]:
+    """The number of each example's cluster, and what is resampled: examples, or groups of them."""
+    if clusters is None:
+        return np.arange(n_examples), "examples"
+    of_example = np.asarray(clusters)
+    if of_example.shape != (n_examples,):
+        raise ValueError(f"clusters must name that of each of {n_examples} examples, got shape {of_example.shape}")
+    names, which = np.unique(of_example, return_inverse=True)
+    return which, "examples" if len(names) == n_examples else "groups"
+
+
 def _mean_over(members: Sequence[NDArray[np.intp]], values: FloatArray) -> float:
     """The mean over parts of the mean of each."""
     return float(np.mean([values[rows].mean() for rows in members]))
 
 
-def _crossed_name(n_draws: int) -> str:
-    return f"bootstrap over {n_draws} draws and examples" if n_draws > 1 else "bootstrap over examples, one draw"
+def _crossed_name(n_draws: int, units: str) -> str:
+    return f"bootstrap over {n_draws} draws and {units}" if n_draws > 1 else f"bootstrap over {units}, one draw"
 
 
 def _draws(correct: ArrayLike, *, name: str) -> FloatArray:

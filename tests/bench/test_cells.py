@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from savs.bench.cells import Cell, CellKey, Cells
+from savs.bench.cells import Cell, CellKey, Cells, Reading
 from savs.errors import DataError
 from savs.prediction import Prediction
 
 KEY = CellKey("pets", "data", "model", "sav", {"k": 20}, 20, 3)
 ANSWERS = (Prediction("a", "cat", {"cat": 0.75, "dog": 0.25}, {}), Prediction("b", "dog", {"cat": 0.0, "dog": 1.0}, {}))
-CELL = Cell(KEY, ANSWERS, 1.5, 40, 1000, {"seconds": 2.0, "forwards": 80}, {"savs": "1"})
+CELL = Cell(KEY, ANSWERS, 1.5, 40, 1000, Reading(2.0, 80, 2000, 7), {"savs": "1"})
 
 
 def test_what_is_kept_is_found(tmp_path):
@@ -21,6 +21,14 @@ def test_what_is_kept_is_found(tmp_path):
     assert cells.find(KEY) == CELL
     assert path.parent.name == "pets"
     assert [line["id"] for line in map(json.loads, path.read_text().splitlines()[1:])] == ["a", "b"]
+
+
+def test_a_cell_that_knows_less_of_its_reading_is_found(tmp_path):
+    """Cells had told of the reading its seconds and forwards alone."""
+    cells = Cells(tmp_path)
+    path = cells.keep(CELL)
+    path.write_text(path.read_text().replace(', "peak_bytes": 2000, "stored": 7', ""))
+    assert cells.find(KEY) == replace(CELL, reading=Reading(2.0, 80))
 
 
 @pytest.mark.parametrize(

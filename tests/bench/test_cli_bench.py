@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from savs.cli.entry import app
+from savs.store import ActivationStore, is_store
 
 SMALL = ["--drawn", "--shots", "2", "--draws", "2", "--max-test", "8"]
 
@@ -44,6 +45,9 @@ def test_a_table_is_printed_in_80_columns_and_pages_are_written(quick, model_fol
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"table1.md", "table1.html", "table1.csv", "table1.json", "table1-scores.svg", "cells"}
     assert "reading heads" in first.stderr
+    assert "shots a class" not in first.stdout
+    whole = run("table1", *options, "--shots", 4)
+    assert "CUB: 4 shots a class, all there are: every draw is the same" in " ".join(whole.stdout.split())
     again = run("table1", *options, "--json")
     assert "reading heads" not in again.stderr, "finished cells are not run again"
     table = json.loads(again.stdout)
@@ -91,6 +95,32 @@ def test_real_data_are_measured_beside_the_paper_and_what_is_missing_is_told(pet
     page = (tmp_path / "out" / "table1.md").read_text()
     assert f"{100 * (eurosat['interval']['value'] - 0.799):+.1f}" in page
     assert "79.9" in result.stdout
+
+
+def test_features_outlive_an_interruption_unless_they_are_not_wanted(quick, model_folder, tmp_path):
+    options = ["table3", "--model", model_folder("llava"), *SMALL, "--columns", "eurosat", "--methods", "sav"]
+    run(*options, "-o", tmp_path / "out")
+    [store] = (tmp_path / "out" / "features").iterdir()
+    assert is_store(store)
+    kept = len(ActivationStore.open(store))
+    shutil.rmtree(tmp_path / "out" / "cells")
+    again = json.loads(run(*options, "-o", tmp_path / "out", "--json").stdout)
+    assert {(each["reading_forwards"], each["reading_stored"]) for each in again["spent"]} == {(0, kept)}
+    run(*options, "-o", tmp_path / "bare", "--no-store")
+    assert not (tmp_path / "bare" / "features").exists()
+    assert "give one of them" in run(*options, "--store", store, "--no-store", code=2).stderr
+
+
+def test_a_store_is_read_where_it_lies_and_another_model_s_is_refused(quick, model_folder, tmp_path):
+    options = ["table3", "--model", model_folder("llava"), *SMALL, "--columns", "eurosat", "--methods", "sav"]
+    run(*options, "-o", tmp_path / "first")
+    [store] = (tmp_path / "first" / "features").iterdir()
+    before = sorted(path.name for path in store.iterdir())
+    second = json.loads(run(*options, "-o", tmp_path / "second", "--store", store, "--json").stdout)
+    assert {each["reading_forwards"] for each in second["spent"]} == {0}
+    assert sorted(path.name for path in store.iterdir()) == before, "no store inside the store"
+    other = ["table3", "--model", "demo", *SMALL, "--columns", "eurosat", "--methods", "sav", "-o", tmp_path / "third"]
+    assert "holds features of" in run(*other, "--store", store, code=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from savs.bench.grids import Reasons, places_of, score_grid, value_and_half, value_and_interval
+from savs.backbones.base import BackboneSpec
+from savs.baselines.chat_client import Endpoint
+from savs.bench.grids import Reasons, paper_grid, places_of, score_grid, value_and_half, value_and_interval
 from savs.bench.pages import write_pages
 from savs.bench.recipes import recipe
 from savs.bench.results import measure
+from savs.prediction import Prediction
 
 SETTING = {
     "command": "savs bench table1 <test>",
@@ -115,14 +118,20 @@ def test_html_is_self_contained_and_escaped(results, folder):
 
 def test_csv_and_json_hold_every_number(results, folder):
     rows = list(csv.DictReader(io.StringIO((folder / "table1.csv").read_text())))
-    assert len(rows) == len(results.entries)
+    assert len(rows) == len(results.entries) + len(results.beside)
     by_place = {(r["method"], r["column"], r["score"]): r for r in rows}
     for entry in results.entries:
         row = by_place[entry.row, entry.column, entry.score]
         assert row["value"] == ("" if entry.interval is None else f"{entry.interval.value:.6g}")
         assert bool(row["why"]) == (entry.interval is None)
     table = json.loads((folder / "table1.json").read_text())
-    assert len(table["entries"]) == len(rows)
+    assert len(table["entries"]) + len(table["beside"]) == len(rows)
+    also = by_place["sav", "mhalubench", "macro F1"]
+    assert also["panel"] == "beside" and None not in also.values() and None not in also
+    page = (folder / "table1.md").read_text()
+    assert re.search(
+        rf"^\| sav \| {100 * float(also['value']):.1f} \|", page.partition("## Beside these scores")[2], re.M
+    )
     assert table["entries"][0]["interval"]["low"] <= table["entries"][0]["interval"]["value"]
     assert {each["name"] for each in table["columns"]} == {"mhalubench", "naturalbench_vqa"}
 
@@ -165,6 +174,53 @@ def test_head_maps_are_of_the_paper_s_rule(backbone, small, tmp_path):
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     write_pages(found, tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in first} == first, "the same results, the same bytes"
+
+
+class ClosedModel:
+    """Answers in place of an endpoint."""
+
+    endpoint = Endpoint("https://host/v1", "gpt-4o-2024-08-06")
+    spec = BackboneSpec("gpt-4o-2024-08-06", "r", "", "")
+
+
+@pytest.mark.parametrize("called", ["Qwen2-VL-7B-Instruct", "llava"])
+def test_a_closed_model_stands_beside_its_own_row_of_the_paper(backbone, small, tmp_path, monkeypatch, called):
+    from savs.baselines.endpoint import ZeroShotEndpoint
+    from savs.baselines.registry import Resources
+    from savs.bench.cells import Cells
+    from savs.bench.runner import Bench, Setting
+
+    def answer(method, problem, **_):
+        return [Prediction(each.id, each.label, {}, {}) for each in problem.test]
+
+    monkeypatch.setattr(ZeroShotEndpoint, "obstacle", lambda method, problem: None)
+    monkeypatch.setattr(ZeroShotEndpoint, "predict", answer)
+    model = backbone("llava")
+    monkeypatch.setattr(model, "spec", replace(model.spec, model=called))
+    bench = Bench(model, Cells(tmp_path), small, Setting(shots=4, draws=1), Resources(endpoint=ClosedModel()))
+    made = recipe("table1").only(columns=["mhalubench"], methods=["zero-shot-endpoint"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    assert found.entry("", "zero-shot-endpoint", "mhalubench", "accuracy").paper == pytest.approx(0.394)
+    of_sav = found.entry("", "sav", "mhalubench", "accuracy").paper
+    assert of_sav == (pytest.approx(0.851) if called.startswith("Qwen") else None), "the other rows are not its own"
+    row = next(row for row in paper_grid(found, found.recipe.panels[0]).rows if row[0].startswith("zero-shot-endpoint"))
+    assert row == ("zero-shot-endpoint, GPT-4o", "MHaluBench", row[2], "39.4", "+60.6")
+
+
+def test_fewer_shots_are_told_on_the_page_and_drawn_where_they_are(backbone, small, tmp_path):
+    from savs.bench.cells import Cells
+    from savs.bench.figures import figures
+    from savs.bench.runner import Bench, Setting
+
+    bench = Bench(backbone("llava"), Cells(tmp_path / "cells"), small, Setting(shots=4, draws=2))
+    made = recipe("figure4").only(columns=["mhalubench"], methods=["sav"])
+    found = measure(bench, made, SETTING, told=lambda _: None)
+    [axes] = figures(found)["shots"].axes
+    assert list(axes.lines[0].get_xdata()) == [1, 2, 5, 6], "there are six of each class"
+    write_pages(found, tmp_path)
+    for page in ("figure4.md", "figure4.html"):
+        assert "MHaluBench: 6 shots a class where 40 were asked for, all there are: " in (tmp_path / page).read_text()
+    assert json.loads((tmp_path / "figure4.json").read_text())["columns"][0]["shots"] == found.columns[0].shots
 
 
 def test_figures_leave_out_what_has_no_data_and_keep_their_legend(backbone, small, tmp_path):

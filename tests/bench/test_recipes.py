@@ -77,6 +77,9 @@ def test_some_columns_and_methods():
         ("models/Qwen2-VL-7B-Instruct/", "Qwen2-VL-7B"),
         ("Qwen/Qwen2-VL-2B-Instruct", None),
         ("demo", None),
+        ("gpt-4o", "GPT-4o"),
+        ("openai/gpt-4o-2024-08-06", "GPT-4o"),
+        ("gpt-4o-mini", None),
     ],
 )
 def test_models_of_the_paper_are_known_by_name(called, known):
@@ -90,6 +93,8 @@ def test_models_of_the_paper_are_known_by_name(called, known):
         (("table1", "", "LLaVA-OneVision-7B", "mtv-free", "cub"), 0.856),
         (("table1", "", "Qwen2-VL-7B", "zero-shot-choice", "naturalbench_group"), 0.285),
         (("table1", "", None, "siglip-zero-shot", "pets"), 0.983),
+        (("table1", "", "GPT-4o", "zero-shot-endpoint", "pets"), 0.983),
+        (("table1", "", None, "zero-shot-endpoint", "pets"), None),
         (("table2", "2a", "LLaVA-OneVision-7B", "transferred-heads", "mhalubench"), 0.553),
         (("table3", "3a", "LLaVA-OneVision-7B", "linear", "eurosat"), 0.831),
         (("table1", "", "Qwen2-VL-7B", "hec", "mhalubench"), None),

@@ -1,10 +1,11 @@
 """Cells are filled once, whatever happens in between; answers are taken from what an example offers."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from savs.backbones.cost import measured
+from savs.backbones.cost import Cost, measured
 from savs.backbones.tuning import Tuning
 from savs.baselines.registry import Resources
 from savs.bench.recipes import recipe
@@ -33,9 +34,7 @@ def test_every_row_has_its_draws_and_answers_every_test_example(bench, small):
     assert found["sav"].cells[0].forwards == 0
     drawn = {e.id for seed in range(3) for e in sample_shots(data.pool, 4, seed)[0]}
     assert len(drawn) < len(data.pool), "what no draw takes is not read"
-    assert (
-        0 <= found["sav"].cells[0].reading["forwards"] - len(drawn) - len(data.test) <= 3
-    )  # a few, to try the padding
+    assert 0 <= found["sav"].cells[0].reading.forwards - len(drawn) - len(data.test) <= 3  # a few, to try the padding
     assert found["zero-shot-free"].cells[0].reading is None
 
 
@@ -119,6 +118,24 @@ def test_heads_of_another_column_are_used_and_make_another_cell(bench, small):
     mine, theirs = found["sav"].cells[0], found["transferred-heads"].cells[0]
     assert theirs.key.settings["elsewhere_task"][0] == "vlguard"
     assert mine.key.digest() != theirs.key.digest()
+    chosen_on = len(small("vlguard").classes) * 4
+    assert 0 <= theirs.reading.forwards - mine.reading.forwards - chosen_on <= 3, "reading them there is counted"
+    assert theirs.reading.seconds > mine.reading.seconds
+
+
+def test_the_memory_that_reading_heads_took_is_the_row_s(bench, small, monkeypatch):
+    """Reading takes more than the fit that follows it, which is measured by itself."""
+    peaks = iter([900, *[100] * 9])
+
+    @contextmanager
+    def measuring(_backbone):
+        yield Cost(seconds=1.0, forwards=1, peak_bytes=next(peaks))
+
+    monkeypatch.setattr("savs.bench.runner.measured", measuring)
+    made = recipe("table1").only(columns=["mhalubench"], methods=["sav"])
+    [spent] = measure(bench, made, {}, told=lambda _: None).spent
+    assert {cell.peak_bytes for cell in bench.fill(small("mhalubench"), [row("sav")])["sav"].cells} == {100}
+    assert spent.peak_bytes == 900
 
 
 def test_a_scarce_class_of_one_subtask_does_not_thin_the_others(bench, small):
@@ -136,6 +153,27 @@ def test_a_scarce_class_of_one_subtask_does_not_thin_the_others(bench, small):
 def test_fewer_shots_where_a_class_has_fewer(backbone, small, bench):
     greedy = replace(bench, setting=Setting(shots=50, draws=2), _read={})
     assert {cell.key.shots for cell in greedy.fill(small("mhalubench"), [row("sav")])["sav"].cells} == {6}
+
+
+def test_draws_that_take_all_there_is_are_made_once_and_told(bench, small):
+    """Six examples a class: a draw of four has a choice, draws of six and of fifty have none."""
+    data, rows = small("mhalubench"), [row("zero-shot-free"), row("sav")]
+    whole, greedy = (replace(bench, setting=Setting(shots=n, draws=3, costly_draws=2), _read={}) for n in (6, 50))
+    assert len(bench.fill(data, rows)["sav"].cells) == 3
+    filled = whole.fill(data, [*rows, row("icl-choice")])
+    assert [len(filled[name].cells) for name in ("sav", "icl-choice")] == [1, 2], "which four it shows is drawn too"
+    assert len(greedy.fill(data, rows)["sav"].cells) == 1
+    same = ": every draw is the same, and was made once"
+    assert bench.shot_note(data, rows) == bench.shot_note(data, rows[:1]) == greedy.shot_note(data, rows[:1]) == ""
+    assert whole.shot_note(data, rows) == "6 shots a class, all there are" + same
+    assert greedy.shot_note(data, rows) == "6 shots a class where 50 were asked for, all there are" + same
+    scarce = replace(data, pool=data.pool[1:])
+    assert len(greedy.fill(scarce, rows)["sav"].cells) == 3, "five of six are a choice"
+    fewer = " shots a class where 50 were asked for: the scarcest class has no more"
+    assert greedy.shot_note(scarce, rows) == "5" + fewer
+    subtasks = small("blink", shots=4, test=12)
+    thinned = replace(subtasks, pool=tuple(e for i, e in enumerate(subtasks.pool) if i))
+    assert greedy.shot_note(thinned, rows) == "3 to 4" + fewer
 
 
 def test_settings_tell_methods_apart_and_never_the_model(bench):
@@ -176,6 +214,10 @@ def test_features_are_kept_between_runs_where_there_is_a_store(bench, small, tmp
             found = stored.fill(data, [row("sav")])["sav"].cells
         assert [c.answers for c in found] == [c.answers for c in plain]
         assert (cost.forwards == 0) == (cells == "two")
+        [reading] = {cell.reading for cell in found}
+        assert (reading.forwards == 0) == (cells == "two")
+        assert reading.stored == (len(store) if cells == "two" else 0)
+        assert plain[0].reading.stored == 0
 
 
 def test_heads_are_chosen_on_the_next_column_where_the_first_has_no_data(bench, small):

@@ -68,6 +68,39 @@ def test_the_lead_is_paired_and_turns_round(small):
     assert scores.lead(first, first, "accuracy").p_value == 1.0
 
 
+def test_half_won_groups_count_in_the_p_value_of_a_question_score(small):
+    """One method has one question of every group right, the other none: no group is won whole by either."""
+    data = small("naturalbench_vqa", test=80)
+    wrong = dict(zip(data.classes, reversed(data.classes), strict=True))
+    asked = {group: data.test[rows[0]].text for group, rows in group_rows(data.test).items()}
+    none = [Prediction(e.id, wrong[e.label], {}, {}) for e in data.test]
+    one = [Prediction(e.id, e.label if e.text == asked[e.group] else wrong[e.label], {}, {}) for e in data.test]
+    first, other = scores.points(data, [one]), scores.points(data, [none])
+    by_question = scores.lead(first, other, "question")
+    assert by_question.by.value == 0.5 and by_question.p_value < 0.001
+    for score in ("image", "group"):
+        assert scores.lead(first, other, score).p_value == 1.0
+
+
+def test_claims_about_one_image_stand_or_fall_together(small):
+    """Eight claims an image, right or wrong together: as sure as one claim an image, and no surer."""
+    data = small("mhalubench", test=80)
+    media = [example.media for example in data.test]
+    crowd = replace(data, test=tuple(replace(e, media=media[i // 8]) for i, e in enumerate(data.test)))
+    right = [Prediction(e.id, e.label if i // 8 < 7 else "neither", {}, {}) for i, e in enumerate(data.test)]
+    wrong = [Prediction(e.id, "neither", {}, {}) for e in data.test]
+
+    def judged(data):
+        first, other = scores.points(data, [right]), scores.points(data, [wrong])
+        return scores.interval(first, "accuracy"), scores.lead(first, other, "accuracy")
+
+    (together, lead), (apart, lead_apart) = judged(crowd), judged(data)
+    assert together.value == apart.value == 0.7
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+    assert lead.by.high - lead.by.low > 2 * (lead_apart.by.high - lead_apart.by.low)
+    assert lead.p_value == pytest.approx(2 / 2**7, rel=0.3) and lead_apart.p_value < 1e-6
+
+
 def test_rows_with_fewer_draws_are_paired_on_those_that_both_have(small):
     data, rng = small("pets", test=80), np.random.default_rng(1)
     five = scores.points(data, [answers(data, rng, share) for share in (0.9, 0.9, 0.1, 0.1, 0.1)])

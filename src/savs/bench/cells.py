@@ -19,7 +19,7 @@ from savs.errors import DataError
 from savs.prediction import Prediction
 
 FORMAT = 1
-_COST = ("seconds", "forwards", "peak_bytes", "reading")
+_COST = ("seconds", "forwards", "peak_bytes")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,38 @@ class CellKey:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the reading of heads cost, where it was done.
+
+    Attributes:
+        seconds: that it took.
+        forwards: sequences that went through the decoder.
+        peak_bytes: the most memory in use.
+        stored: examples whose heads were read from a store, and cost no forward pass here; None in old cells.
+    """
+
+    seconds: float
+    forwards: int | None
+    peak_bytes: int | None = None
+    stored: int | None = None
+
+    def and_then(self, other: Reading) -> Reading:
+        """Both, one after the other."""
+
+        def both(*counts: int | None) -> int | None:
+            known = [count for count in counts if count is not None]
+            return sum(known) if len(known) == len(counts) else None
+
+        peaks = [each for each in (self.peak_bytes, other.peak_bytes) if each is not None]
+        return Reading(
+            self.seconds + other.seconds,
+            both(self.forwards, other.forwards),
+            max(peaks, default=None),
+            both(self.stored, other.stored),
+        )
+
+
+@dataclass(frozen=True)
 class Cell:
     """A finished cell.
 
@@ -59,8 +91,8 @@ class Cell:
         seconds: that it took.
         forwards: sequences that went through the decoder for it alone.
         peak_bytes: the most memory in use.
-        reading: seconds and forwards of the reading of heads that this cell shares with others of its column; None
-            where it needs none.
+        reading: what reading the heads cost, which this cell shares with others of its column, and of the column where
+            its heads are chosen; None where it needs none.
         made: by which versions, and with what.
     """
 
@@ -69,7 +101,7 @@ class Cell:
     seconds: float
     forwards: int | None = None
     peak_bytes: int | None = None
-    reading: Mapping[str, float | None] | None = None
+    reading: Reading | None = None
     made: Mapping[str, str] | None = None
 
 
@@ -100,7 +132,8 @@ class Cells:
                 raise ValueError("its first line does not fit what it should hold")
             read = tuple(Prediction(a["id"], a["label"], a["probabilities"], {}) for a in answers)
             cost = {name: head[name] for name in _COST}
-            return Cell(key, read, **cost, made=head["made"])
+            reading = None if head["reading"] is None else Reading(**head["reading"])
+            return Cell(key, read, **cost, reading=reading, made=head["made"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"is damaged ({error}); delete it to have it made again", location=str(path)) from error
 
@@ -113,6 +146,7 @@ class Cells:
             "key": asdict(cell.key),
             "answers": len(cell.answers),
             **{name: getattr(cell, name) for name in _COST},
+            "reading": None if cell.reading is None else asdict(cell.reading),
             "made": cell.made,
         }
         write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in (head, *_lines(cell))))

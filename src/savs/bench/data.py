@@ -11,15 +11,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from savs.bench.columns import Column
 from savs.bench.miniature import draw_column
 from savs.data.benchmarks import load_benchmark
 from savs.data.example import Example, Media
-from savs.data.media import content_key
+from savs.data.media import content_key, identity
 from savs.data.sampling import Leak, check_leaks
 from savs.data.tasks import Task
 from savs.errors import DataError
+from savs.grouping import clusters_of
 
 #: Training examples of each class that shots are drawn from: more cost forward passes and change no draw's odds.
 _POOL = 100
@@ -61,6 +63,11 @@ class ColumnData:
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted."""
         return tuple(sorted({str(example.label) for example in (*self.pool, *self.test)}))
+
+    @cached_property
+    def clusters(self) -> NDArray[np.intp]:
+        """`[n_test]` which test examples stand or fall together, sharing a group, an image or a video."""
+        return clusters_of(self.test, known_by=identity)
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any example. Files are known by name and size."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from savs.bench.columns import column
 from savs.bench.head_maps import HeadMap
 from savs.bench.recipes import FIRST, Panel
 from savs.bench.results import Entry, Results
+from savs.bench.rows import Row
 from savs.plot import ACCENT, GRID, INK, NORMAL, PALETTE, SMALL, SOFT, class_colours
 
 _WIDTH = 7.2
@@ -89,13 +90,13 @@ def _curves(results: Results, panel: Panel, names: Sequence[str]) -> Figure:
         score = column(name).scores[-1]
         for colour, line in zip(PALETTE, lines, strict=False):
             rows = [row for row in panel.rows if row.name.partition(",")[0] == line]
-            entries = [(row.x, results.entry(panel.name, row.name, name, score)) for row in rows]
-            _curve(axes, [(_count(results, x), e) for x, e in entries if x is not None], line, colour)
+            entries = [(row, results.entry(panel.name, row.name, name, score)) for row in rows]
+            _curve(axes, {_count(results, row, entry): entry for row, entry in entries}, line, colour)
         chance = next(each.chance or {} for each in results.columns if each.name == name)
         axes.axhline(100 * chance[score], color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.set_title(column(name).score_title(score), fontsize=NORMAL, color=INK, loc="left")
         axes.set_xscale("log", base=2)
-        counts = sorted({_count(results, row.x) for row in panel.rows if row.x is not None})
+        counts = sorted({_count(results, r, results.entry(panel.name, r.name, name, score)) for r in panel.rows})
         axes.xaxis.set_major_locator(FixedLocator(counts))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(counts, [f"{count:g}" for count in counts])
@@ -108,8 +109,8 @@ def _curves(results: Results, panel: Panel, names: Sequence[str]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, points: Sequence[tuple[float, Entry]], line: str, colour: str) -> None:
-    found = [(x, e.interval) for x, e in sorted(points, key=lambda point: point[0]) if e.interval is not None]
+def _curve(axes: Axes, points: Mapping[float, Entry], line: str, colour: str) -> None:
+    found = [(x, interval) for x in sorted(points) if (interval := points[x].interval) is not None]
     if not found:
         return
     x = [count for count, _ in found]
@@ -119,9 +120,11 @@ def _curve(axes: Axes, points: Sequence[tuple[float, Entry]], line: str, colour:
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _count(results: Results, x: float | None) -> float:
-    """Where a row stands on the axis; all heads are as many as the model has."""
-    return float(results.setting["heads"]) if x == math.inf or x is None else x
+def _count(results: Results, row: Row, entry: Entry) -> float:
+    """Where a row stands on the axis: at the shots that there were, and for all heads at as many as the model has."""
+    if row.shots is not None and entry.shots is not None:
+        return entry.shots
+    return float(results.setting["heads"]) if row.x == math.inf or row.x is None else row.x
 
 
 def _head_grids(maps: Sequence[HeadMap]) -> Figure:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from savs.bench.columns import Column, column
-from savs.bench.recipes import FIRST, Panel
+from savs.bench.recipes import ENDPOINT, FIRST, Panel
 from savs.bench.results import Entry, Results, Spent
 from savs.intervals import Interval
 
@@ -102,7 +102,7 @@ def score_grid(
 
 
 def lead_grid(results: Results, panel: Panel, reasons: Reasons, places: Sequence[Place]) -> Grid:
-    """How far the first method is ahead of each other one, in points, with the interval and McNemar's p."""
+    """How far the first method is ahead of each other one, in points, with the interval and the p-value."""
 
     def text(entry: Entry) -> str:
         if entry.lead is None:
@@ -120,8 +120,9 @@ def lead_grid(results: Results, panel: Panel, reasons: Reasons, places: Sequence
     titles = tuple(column(name).score_title(score) for name, score in places)
     says = (
         f"Points by which {FIRST} is ahead, paired over draws and examples, with a 95 % interval; * where that leaves "
-        "out zero. p is McNemar's exact test on the first draw alone, of answers that are right or wrong. Nothing is "
-        "corrected for the number of comparisons."
+        "out zero. p is McNemar's exact test on the first draw alone, of answers that are right or wrong; where a "
+        "group has two points, or examples share an image, the signs of whole groups are flipped. Nothing is corrected "
+        "for the number of comparisons."
     )
     return Grid(f"{panel.title}: {FIRST} against the others", ("method", *titles), rows, says=says)
 
@@ -164,7 +165,7 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
     """This run beside the paper's numbers for the same model; None where there are none."""
     rows = [
         (
-            each.row,
+            f"{each.row}, {results.closed}" if each.row == ENDPOINT else each.row,
             column(each.column).score_title(each.score),
             value_and_interval(each.interval),
             _percent(each.paper),
@@ -176,7 +177,7 @@ def paper_grid(results: Results, panel: Panel) -> Grid | None:
     if not rows:
         return None
     head = ("method", "score", "here", "paper", "difference")
-    title = f"{panel.title}: beside the paper's {results.model or 'dual encoders'}"
+    title = f"{panel.title}: beside the paper's {results.model or results.closed or 'dual encoders'}"
     return Grid(title, head, tuple(rows), words=("score",))
 
 
@@ -192,13 +193,15 @@ def cost_grid(results: Results) -> Grid:
                 _mean(of_row, lambda each: each.forwards, ".0f"),
                 _mean(of_row, lambda each: each.reading_seconds, ".1f", without="none"),
                 _mean(of_row, lambda each: each.reading_forwards, ".0f", without="none"),
+                _mean(of_row, lambda each: each.reading_stored, ".0f", without="none"),
                 _most(of_row),
             )
         )
-    head = ("method", "seconds", "forwards", "shared seconds", "shared forwards", "peak memory")
+    head = ("method", "seconds", "forwards", "shared seconds", "shared forwards", "from a store", "peak memory")
     says = (
         "A data set and draw, on the mean over data sets. Forwards are sequences through the text decoder; a token "
-        "that is generated counts as one. Shared is the reading of heads, once a data set for all rows that use them. "
+        "that is generated counts as one. Shared is the reading of heads, once a data set for all rows that use them, "
+        "and of the data set where heads are chosen; examples that an earlier run had stored cost no forward here. "
         "Memory is the most in use at once: of the GPU, or else of the whole process, weights and data included."
     )
     return Grid("What it costs", head, tuple(rows), says=says)
@@ -226,6 +229,32 @@ def prompt_grid(results: Results) -> Grid:
     """How each column's examples were asked."""
     rows = tuple((column(each.name).title, each.prompt) for each in results.columns if each.prompt)
     return Grid("Prompts", ("data set", "prompt"), rows, words=("prompt",))
+
+
+def beside_grids(results: Results) -> list[Grid]:
+    """What else reports tell, a data set a table."""
+    value = {(each.row, each.column, each.score): _percent(each.value) for each in results.beside}
+    grids = []
+    for name in dict.fromkeys(each.column for each in results.beside):
+        of_column = [each for each in results.beside if each.column == name]
+        scores = tuple(dict.fromkeys(each.score for each in of_column))
+        rows = tuple(
+            (row, *(value.get((row, name, score), "none") for score in scores))
+            for row in dict.fromkeys(each.row for each in of_column)
+        )
+        says = (
+            "In %, on the mean over draws: macro F1, average precision of the positive class (none where a method "
+            "gives no probabilities), and the score of each split."
+        )
+        grids.append(Grid("Beside these scores", (column(name).title, *scores), rows, says=says))
+    return grids
+
+
+def shot_notes(results: Results, names: Sequence[str]) -> tuple[str, ...]:
+    """Of which data sets there were fewer shots than asked for, or one draw, a sentence each."""
+    return tuple(
+        f"{column(each.name).title}: {each.shots}." for each in results.columns if each.shots and each.name in names
+    )
 
 
 def reason_grid(reasons: Reasons) -> Grid:

@@ -19,6 +19,7 @@ from savs.bench.figures import figures
 from savs.bench.grids import (
     Grid,
     Reasons,
+    beside_grids,
     blocks,
     cost_grid,
     curve_grid,
@@ -30,6 +31,7 @@ from savs.bench.grids import (
     prompt_grid,
     reason_grid,
     score_grid,
+    shot_notes,
     unmatched_grid,
     value_and_interval,
 )
@@ -120,6 +122,8 @@ def table(results: Results) -> str:
             e.why,
         )
         writer.writerow((e.panel, e.row, e.column, e.score, *(_short(number) for number in numbers)))
+    for also in results.beside:
+        writer.writerow(("beside", also.row, also.column, also.score, _short(also.value), *[""] * 16))
     return out.getvalue()
 
 
@@ -128,6 +132,8 @@ def _sections(results: Results, drawn: Sequence[str]) -> list[Section]:
     sections = _head_sections(results) if results.recipe.shows == "heads" else []
     for panel in results.recipe.panels:
         sections += _panel_sections(results, panel, reasons, drawn)
+    beside = beside_grids(results)
+    sections += [_section(*beside)] if beside else []
     unmatched = unmatched_grid(results)
     sections += [_section(unmatched)] if unmatched is not None else []
     sections += [_section(reason_grid(reasons))] if reasons.marks else []
@@ -165,7 +171,12 @@ def _panel_sections(results: Results, panel: Panel, reasons: Reasons, drawn: Seq
     figure = f"{results.recipe.name}-{panel.file}"
     section = Section(
         f"{panel.name}: {panel.title}" if panel.name and not panel.counts else panel.title,
-        (_SCORES, *_of_ranking(results, panel), *([curve.says] if curve else [])),
+        (
+            _SCORES,
+            *_of_ranking(results, panel),
+            *([curve.says] if curve else []),
+            *shot_notes(results, panel.columns),
+        ),
         tuple(grid for grid in (curve, *scores, beside) if grid is not None),
         figure if figure in drawn else None,
     )

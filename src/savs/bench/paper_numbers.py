@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import cache
 from importlib.resources import files
 
-#: What the paper's models are called on the Hub, in lower case and without their owner.
+#: How the names of the paper's models begin on the Hub, in lower case and without their owner. A closed model's name
+#: may have a date after it; `gpt-4o-mini` is another.
 _CALLED = {
-    "Qwen2-VL-7B": ("qwen2-vl-7b",),
-    "LLaVA-OneVision-7B": ("llava-onevision-qwen2-7b", "llava-onevision-7b"),
-    "LLaVA-1.5": ("llava-1.5-7b",),
-    "InstructBLIP": ("instructblip-vicuna-7b",),
-    "GPT-4o": ("gpt-4o",),
+    "Qwen2-VL-7B": r"qwen2-vl-7b",
+    "LLaVA-OneVision-7B": r"llava-onevision-(qwen2-)?7b",
+    "LLaVA-1.5": r"llava-1\.5-7b",
+    "InstructBLIP": r"instructblip-vicuna-7b",
+    "GPT-4o": r"gpt-4o(-\d{4}-\d\d-\d\d)?$",
 }
 
 
 def paper_model(name: str) -> str | None:
-    """What the paper calls a model, by its Hub id or folder.
+    """What the paper calls a model, by its Hub id or folder, or an endpoint's name for it.
 
     >>> paper_model("Qwen/Qwen2-VL-7B-Instruct")
     'Qwen2-VL-7B'
     """
     plain = name.rstrip("/").rpartition("/")[2].lower()
-    return next((model for model, names in _CALLED.items() if plain.startswith(names)), None)
+    return next((model for model, begins in _CALLED.items() if re.match(begins, plain)), None)
 
 
 def paper_value(table: str, panel: str, model: str | None, method: str, score: str) -> float | None:
@@ -42,7 +44,7 @@ def paper_value(table: str, panel: str, model: str | None, method: str, score: s
 
 def _paper_row(model: str | None, method: str) -> tuple[str, str] | None:
     """The paper's model and method. Dual encoders are models of their own to the paper's first table."""
-    plain = method.removesuffix("-free").removesuffix("-choice")
+    plain = method.removesuffix("-free").removesuffix("-choice").removesuffix("-endpoint")
     for name, called in (("CLIP", "clip-zero-shot"), ("SigLIP", "siglip-zero-shot")):
         if plain == called:
             return name, "zero-shot"

@@ -32,7 +32,7 @@ from savs.bench.data import ColumnData, drawn, loaded
 from savs.bench.recipes import Recipe, recipe
 from savs.bench.runner import Bench, Setting, Stage
 from savs.errors import SavsError
-from savs.store import ActivationStore
+from savs.store import ActivationStore, is_store
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Plan:
         max_test: test examples of a column at most.
         dual_encoders: Hub ids or folders of CLIP and SigLIP models.
         endpoint: a model behind an OpenAI-compatible endpoint.
-        store: folder where features are kept between runs.
+        store: folder where features are kept between runs: a store, or one that holds a store for each model.
         dtype: of the model; its own choice by default.
         device: of the model; the fastest by default.
     """
@@ -222,7 +222,11 @@ def _one_thread() -> Iterator[None]:
 
 
 def _store(folder: Path, backbone: Backbone) -> ActivationStore:
-    """The store of this model among those under `folder`."""
+    """The store that `folder` is, if it is one, and else the store of this model among those under it."""
+    if is_store(folder):
+        found = ActivationStore.open(folder)
+        found.check(backbone.spec, backbone.layout)
+        return found
     folder.mkdir(parents=True, exist_ok=True)
     return ActivationStore.create(folder / backbone.spec.fingerprint(), spec=backbone.spec, layout=backbone.layout)
 

@@ -16,6 +16,8 @@ from savs.classify import SAVClassifier
 
 #: The row that the others are measured against.
 FIRST = "sav"
+#: The row of another model, which answers behind an endpoint.
+ENDPOINT = "zero-shot-endpoint"
 #: Where the curves of figure 4 are measured; the last number of heads is all there are.
 SHOT_COUNTS = (1, 2, 5, 10, 20, 40)
 HEAD_COUNTS = (1, 2, 5, 10, 20, 40, None)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from savs.bench import scores
+from savs.bench.beside import beside
 from savs.bench.columns import Column, column
 from savs.bench.data import ColumnData
 from savs.bench.head_maps import HeadMap, head_maps
 from savs.bench.paper_numbers import paper_model, paper_value
-from savs.bench.recipes import FIRST, Panel, Recipe
+from savs.bench.recipes import ENDPOINT, FIRST, Panel, Recipe
 from savs.bench.rows import RANKING, Row
 from savs.bench.runner import Bench, RowCells
 from savs.bench.scores import Lead, Points
@@ -59,6 +60,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A score that stands beside those of the table, on the mean over draws.
+
+    Attributes:
+        row: the method.
+        column: the data set.
+        score: its name, or that of the split it is of.
+        value: the score.
+    """
+
+    row: str
+    column: str
+    score: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Spent:
     """What one row cost in one column, a draw.
 
@@ -68,9 +86,10 @@ class Spent:
         column: the data set.
         seconds: of its own.
         forwards: sequences through the decoder, of its own.
-        peak_bytes: the most memory in use.
+        peak_bytes: the most memory in use, the reading of heads included.
         reading_seconds: of the reading of heads, which all rows that need it share.
         reading_forwards: sequences through the decoder for that.
+        reading_stored: examples that were read from a store instead.
     """
 
     panel: str
@@ -81,6 +100,7 @@ class Spent:
     peak_bytes: int | None
     reading_seconds: float | None
     reading_forwards: float | None
+    reading_stored: float | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,7 @@ class Measured:
         chance: scores of guessing.
         majority: scores of always giving the commonest label.
         notes: what a reader must know.
+        shots: the same of the shots: that there were fewer than asked for, or that every draw is the same.
         why: why there are no data.
     """
 
@@ -109,6 +130,7 @@ class Measured:
     chance: Mapping[str, float] | None = None
     majority: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
+    shots: str = ""
     why: str | None = None
 
 
@@ -122,7 +144,9 @@ class Results:
         columns: what each data set was.
         entries: the numbers.
         spent: what they cost.
+        beside: what else a report tells of the same answers.
         model: what the paper calls the model, where it has it.
+        closed: the same of the model behind an endpoint.
         maps: head scores and points, of a recipe that shows heads.
     """
 
@@ -131,7 +155,9 @@ class Results:
     columns: tuple[Measured, ...]
     entries: tuple[Entry, ...]
     spent: tuple[Spent, ...]
+    beside: tuple[Beside, ...] = ()
     model: str | None = None
+    closed: str | None = None
     maps: tuple[HeadMap, ...] = ()
 
     def entry(self, panel: str, row: str, column: str, score: str) -> Entry:
@@ -155,6 +181,7 @@ class Results:
             "columns": [asdict(each) for each in self.columns],
             "entries": [asdict(each) for each in self.entries],
             "spent": [asdict(each) for each in self.spent],
+            "beside": [asdict(each) for each in self.beside],
             "maps": [each.to_json() for each in self.maps],
         }
 
@@ -168,10 +195,17 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
         setting: what changes the numbers, for the page.
         told: called when a column is done.
     """
+    endpoint = bench.resources.endpoint
     model = paper_model(bench.backbone.spec.model)
+    closed = None if endpoint is None else paper_model(endpoint.endpoint.model)
+
+    def called(row: str) -> str | None:
+        return closed if row == ENDPOINT else model
+
     columns: list[Measured] = []
     entries: list[Entry] = []
     spent: list[Spent] = []
+    also: dict[Beside, None] = {}  # panels share rows
     maps: list[HeadMap] = []
     for name in recipe.columns:
         panels = [panel for panel in recipe.panels if name in panel.columns]
@@ -181,19 +215,22 @@ def measure(bench: Bench, recipe: Recipe, setting: Mapping[str, Any], *, told: C
             columns.append(Measured(name, why=str(error)))
             entries += [e for p in panels for e in _missing(p, column(name), p.rows, str(error))]
         else:
-            columns.append(_measured(data))
+            columns.append(_measured(data, bench.shot_note(data, recipe.rows(name))))
             if recipe.shows == "heads":
                 maps += head_maps(bench, data)
             cells = bench.fill(data, recipe.rows(name))
             for panel in panels:
-                entries += _entries(recipe, panel, data, cells, model, seed=bench.setting.seed)
+                entries += _entries(recipe, panel, data, cells, called, seed=bench.setting.seed)
                 spent += _spent(panel, data, cells)
+                also |= dict.fromkeys(_beside(panel, data, cells))
         bench.forget()
         told(columns[-1])
-    return Results(recipe, setting, tuple(columns), tuple(entries), tuple(spent), model, tuple(maps))
+    return Results(
+        recipe, setting, tuple(columns), tuple(entries), tuple(spent), tuple(also), model, closed, tuple(maps)
+    )
 
 
-def _measured(data: ColumnData) -> Measured:
+def _measured(data: ColumnData, shots: str) -> Measured:
     return Measured(
         name=data.column.name,
         task=data.task.name,
@@ -204,13 +241,20 @@ def _measured(data: ColumnData) -> Measured:
         chance=scores.chance(data),
         majority=scores.majority(data),
         notes=data.notes,
+        shots=shots,
     )
 
 
 def _entries(
-    recipe: Recipe, panel: Panel, data: ColumnData, cells: Mapping[str, RowCells], model: str | None, *, seed: int
+    recipe: Recipe,
+    panel: Panel,
+    data: ColumnData,
+    cells: Mapping[str, RowCells],
+    called: Callable[[str], str | None],
+    *,
+    seed: int,
 ) -> list[Entry]:
-    """Every score of every row of one column."""
+    """Every score of every row of one column; `called` tells what the paper calls the model of a row."""
     won = {
         row.name: scores.points(data, [cell.answers for cell in cells[row.name].cells], ranked=row.name in RANKING)
         for row in panel.rows
@@ -236,7 +280,7 @@ def _entries(
                     seeds=tuple(cell.key.seed for cell in made if cell.key.seed is not None),
                     unmatched=won[row.name].unmatched,
                     lead=_lead(won, row, score, seed),
-                    paper=paper_value(recipe.name, panel.name, model, row.name, data.column.called[score]),
+                    paper=paper_value(recipe.name, panel.name, called(row.name), row.name, data.column.called[score]),
                 )
             )
     return entries
@@ -260,12 +304,26 @@ def _spent(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> lis
             data.column.name,
             seconds=float(np.mean([cell.seconds for cell in made])),
             forwards=_mean([cell.forwards for cell in made]),
-            peak_bytes=max((cell.peak_bytes for cell in made if cell.peak_bytes is not None), default=None),
-            reading_seconds=_mean([(cell.reading or {}).get("seconds") for cell in made]),
-            reading_forwards=_mean([(cell.reading or {}).get("forwards") for cell in made]),
+            peak_bytes=max(
+                (each.peak_bytes for cell in made for each in (cell, cell.reading) if each and each.peak_bytes),
+                default=None,
+            ),
+            reading_seconds=_mean([cell.reading.seconds for cell in made if cell.reading]),
+            reading_forwards=_mean([cell.reading.forwards for cell in made if cell.reading]),
+            reading_stored=_mean([cell.reading.stored for cell in made if cell.reading]),
         )
         for row in panel.rows
         if (made := cells[row.name].cells)
+    ]
+
+
+def _beside(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> list[Beside]:
+    """Of the rows of a table; a curve has points enough."""
+    return [
+        Beside(row.name, data.column.name, score, value)
+        for row in panel.rows
+        if not panel.counts and (made := cells[row.name].cells)
+        for score, value in beside(data, [cell.answers for cell in made]).items()
     ]
 
 

@@ -14,11 +14,11 @@ from importlib.metadata import version
 
 import savs
 from savs.backbones.base import Backbone, Progress
-from savs.backbones.cost import Cost, measured
+from savs.backbones.cost import measured
 from savs.baselines.method import Method, Problem
 from savs.baselines.registry import Resources
 from savs.baselines.zero_shot import UNMATCHED
-from savs.bench.cells import Cell, CellKey, Cells, as_kept
+from savs.bench.cells import Cell, CellKey, Cells, Reading, as_kept
 from savs.bench.data import ColumnData
 from savs.bench.rows import Row, settings_of, without_rows
 from savs.data.example import Example
@@ -93,8 +93,8 @@ class Bench:
     resources: Resources = Resources()
     store: ActivationStore | None = None
     stage: Stage = field(default=lambda _title: nullcontext())
-    _read: dict[str, tuple[HeadFeatures, Cost]] = field(default_factory=dict)
-    _chosen_on: dict[str, HeadFeatures] = field(default_factory=dict)
+    _read: dict[str, tuple[HeadFeatures, Reading]] = field(default_factory=dict)
+    _chosen_on: dict[str, tuple[HeadFeatures, Reading]] = field(default_factory=dict)
 
     def fill(self, data: ColumnData, rows: Iterable[Row]) -> dict[str, RowCells]:
         """The cells of some rows of one column, by the rows' names. Its features are read at most once, if at all."""
@@ -102,7 +102,7 @@ class Bench:
         most = max((self._wanted(row) for row in wanted), default=0)
         return {row.name: self._row(data, row, most) for row in wanted}
 
-    def features(self, data: ColumnData, shots: int) -> tuple[HeadFeatures, Cost]:
+    def features(self, data: ColumnData, shots: int) -> tuple[HeadFeatures, Reading]:
         """Every head's output for what is drawn and tested of a column, and what the reading cost.
 
         Args:
@@ -112,13 +112,16 @@ class Bench:
         name = f"{data.digest()} {shots}"
         if name not in self._read:
             drawn = {e.id: e for seed in self.setting.all_seeds for e in self._draw(data, shots, seed)}
-            with measured(self.backbone) as cost, self.stage(f"{data.column.name}: reading heads") as progress:
-                read = extract(self._reader(), (*drawn.values(), *data.test), progress=progress)
-            self._read[name] = read, cost
+            self._read[name] = self._extract((*drawn.values(), *data.test), f"{data.column.name}: reading heads")
         return self._read[name]
 
-    def _reader(self) -> Backbone:
-        return self.backbone if self.store is None else StoredBackbone(self.store, lambda: self.backbone)
+    def _extract(self, examples: Sequence[Example], title: str) -> tuple[HeadFeatures, Reading]:
+        reader = self.backbone if self.store is None else StoredBackbone(self.store, lambda: self.backbone)
+        before = 0 if self.store is None else len(self.store)
+        with measured(self.backbone) as cost, self.stage(title) as progress:
+            read = extract(reader, examples, progress=progress)
+        stored = 0 if self.store is None else max(0, len(examples) - (len(self.store) - before))
+        return read, Reading(cost.seconds, cost.forwards, cost.peak_bytes, stored)
 
     def forget(self) -> None:
         """Let go of the features that were read."""
@@ -126,7 +129,7 @@ class Bench:
 
     def _row(self, data: ColumnData, row: Row, most_shots: int) -> RowCells:
         cells: list[Cell] = []
-        for seed in self.setting.seeds(row):
+        for seed in self._seeds(data, row):
             try:
                 cell = self._cell(data, row, seed, most_shots)
             except SavsError as error:
@@ -146,9 +149,12 @@ class Bench:
         method = self._made_of(row)
         reading = None
         if isinstance(getattr(method, "features", None), HeadFeatures):
-            features, cost = self.features(data, most_shots)
-            reading = {"seconds": cost.seconds, "forwards": cost.forwards}
-            method = self._made_of(row, features, *self._elsewhere(data, row))
+            features, reading = self.features(data, most_shots)
+            method = self._made_of(row, features)
+            if row.elsewhere:
+                elsewhere, task, more = self._elsewhere(data, row)
+                reading = reading.and_then(more)
+                method = self._made_of(row, features, elsewhere, task)
         elif row.elsewhere:
             other = self._other(data, row)
             drawn = self._draw(other, self._wanted(row), self.setting.seed if seed is None else seed)
@@ -214,17 +220,16 @@ class Bench:
             )
         )
 
-    def _elsewhere(self, data: ColumnData, row: Row) -> tuple[HeadFeatures | None, Task]:
-        """Features of the first draw of the column on whose examples the row chooses its heads, and its task."""
-        if not row.elsewhere:
-            return None, GENERIC
+    def _elsewhere(self, data: ColumnData, row: Row) -> tuple[HeadFeatures, Task, Reading]:
+        """Features of the first draw of the column on whose examples the row chooses its heads, its task, the cost."""
         other = self._other(data, row)
         name = f"{other.digest()} {self.shots(other, row)}"
         if name not in self._chosen_on:
             shots = self._draw(other, self._wanted(row), self.setting.seed)
-            with self.stage(f"{other.column.name}: reading heads, to choose them there") as progress:
-                self._chosen_on[name] = extract(self._reader(), shots, progress=progress)
-        return self._chosen_on[name], other.task
+            title = f"{other.column.name}: reading heads, to choose them there"
+            self._chosen_on[name] = self._extract(shots, title)
+        features, reading = self._chosen_on[name]
+        return features, other.task, reading
 
     def _other(self, data: ColumnData, row: Row) -> ColumnData:
         """The first of the columns elsewhere that is another one and has data; its own where no other is named."""
@@ -237,6 +242,29 @@ class Bench:
     def shots(self, data: ColumnData, row: Row | None = None) -> int:
         """Labelled examples a class: as many as are asked for, or as the scarcest class of every subtask has."""
         return max(min(self._wanted(row), _scarcest(data.of_part(part).pool)) for part in data.parts)
+
+    def shot_note(self, data: ColumnData, rows: Iterable[Row]) -> str:
+        """What a reader must know of the shots: that there were fewer than asked for, or one draw; else nothing."""
+        wanted = max((self._wanted(row) for row in rows if row.takes_shots), default=0)
+        taken = sorted({min(wanted, _scarcest(data.of_part(part).pool)) for part in data.parts})
+        all_there_are = self._takes_all(data, wanted)
+        if not taken[-1] or (taken[0] == wanted and not all_there_are):
+            return ""
+        note = " to ".join(map(str, dict.fromkeys((taken[0], taken[-1])))) + " shots a class"
+        note += f" where {wanted} were asked for" if taken[0] < wanted else ""
+        if all_there_are:
+            return f"{note}, all there are: every draw is the same, and was made once"
+        return f"{note}: the scarcest class has no more"
+
+    def _seeds(self, data: ColumnData, row: Row) -> tuple[int | None, ...]:
+        """Of the draws of one row. Where all draws are alike there is one, but of methods that draw more than shots."""
+        seeds = self.setting.seeds(row)
+        return seeds[:1] if not row.is_costly and self._takes_all(data, self._wanted(row)) else seeds
+
+    def _takes_all(self, data: ColumnData, shots: int) -> bool:
+        """Whether a draw takes every example that there is to draw."""
+        counts = [Counter(example.label for example in data.of_part(part).pool).values() for part in data.parts]
+        return all(max(of_part) == min(of_part) <= shots for of_part in counts)
 
     def _wanted(self, row: Row | None) -> int:
         return self.setting.shots if row is None or row.shots is None else row.shots

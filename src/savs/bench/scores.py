@@ -17,11 +17,14 @@ from savs.baselines.zero_shot import UNMATCHED
 from savs.bench import precision
 from savs.bench.data import ColumnData
 from savs.bench.precision import Ranking
-from savs.grouping import group_rows, two_by_two
-from savs.intervals import Interval, draws_interval, mcnemar, paired_difference
+from savs.grouping import clusters_of_groups, group_rows, two_by_two
+from savs.intervals import Interval, draws_interval, mcnemar, paired_difference, sign_flip_test
 from savs.prediction import Prediction
 
 FloatArray = NDArray[np.float64]
+
+#: Scores that a group has two points of, so that it may win half.
+_OF_TWO_POINTS = ("question", "image")
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class Points:
         won: `[n_draws, n_units]` by score: 1 or 0 for each example or pair, or the share of its points for a group.
         parts: `[n_units]` the subtask of each unit, where scores are averaged over subtasks.
         unmatched: share of the answers that name no class.
+        clusters: `[n_units]` which units stand or fall together, such as several claims about one image.
         ranking: how the answers rank the examples, where average precision is the score; `won` is then empty.
     """
 
     won: Mapping[str, FloatArray]
     parts: tuple[str, ...] | None
     unmatched: float
+    clusters: NDArray[np.intp]
     ranking: Ranking | None = None
 
 
@@ -47,8 +52,9 @@ class Lead:
 
     Attributes:
         by: the difference, paired over the draws that both have and over examples, pairs or groups.
-        p_value: McNemar's, of the first draw alone, since draws share their test examples. None for average precision,
-            where no answer is right or wrong.
+        p_value: of the first draw alone, since draws share their test examples: McNemar's, or by flipping signs where
+            units win shares of their points, or stand or fall together. None for average precision, where no answer
+            is right or wrong.
     """
 
     by: Interval
@@ -71,6 +77,9 @@ def points(data: ColumnData, draws: Sequence[Sequence[Prediction]], *, ranked: b
         won=_won_by_rank(data, draws) if by_rank else _won(data, said == truth),
         parts=_parts(data),
         unmatched=float((said == UNMATCHED).mean()),
+        clusters=clusters_of_groups(data.test, data.clusters)
+        if data.column.metric in ("pairs", "groups")
+        else data.clusters,
         ranking=_ranking(data, draws) if data.column.metric == "average_precision" else None,
     )
 
@@ -79,7 +88,7 @@ def interval(points: Points, score: str, *, seed: int = 0) -> Interval:
     """The score with its interval over draws and examples."""
     if points.ranking is not None:
         return precision.interval(points.ranking, seed=seed)
-    return draws_interval(points.won[score], parts=points.parts, seed=seed)
+    return draws_interval(points.won[score], parts=points.parts, clusters=points.clusters, seed=seed)
 
 
 def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
@@ -90,7 +99,12 @@ def lead(first: Points, other: Points, score: str, *, seed: int = 0) -> Lead:
     if 1 not in (len(a), len(b)):
         common = min(len(a), len(b))
         a, b = a[:common], b[:common]
-    return Lead(paired_difference(a, b, parts=first.parts, seed=seed), mcnemar(a[0] == 1, b[0] == 1))
+    clusters = first.clusters
+    if score in _OF_TWO_POINTS or len(np.unique(clusters)) < len(clusters):
+        p_value = sign_flip_test(a[:1], b[:1], clusters=clusters, seed=seed)
+    else:
+        p_value = mcnemar(a[0] == 1, b[0] == 1)
+    return Lead(paired_difference(a, b, parts=first.parts, clusters=clusters, seed=seed), p_value)
 
 
 def majority(data: ColumnData) -> dict[str, float]:

@@ -101,8 +101,16 @@ def bench(
     endpoint_prices: EndpointPrices = None,
     store: Annotated[
         Path | None,
-        typer.Option(help="Keep features there, for other runs.", rich_help_panel=OUTPUT, metavar="DIR"),
-    ] = None,
+        typer.Option(
+            help="Keep features there, or read those of savs extract.",
+            show_default="features beside the cells",
+            rich_help_panel=OUTPUT,
+            metavar="DIR",
+        ),
+    ] = None,  # fmt: skip
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep no features between runs.", rich_help_panel=OUTPUT)
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The folder of the pages.", rich_help_panel=OUTPUT, metavar="DIR")
     ] = Path("results"),
@@ -127,17 +135,20 @@ def bench(
     start the same command anew after an interruption. The pages are written
     over each time.
     """
+    if store is not None and no_store:
+        raise typer.BadParameter("--store and --no-store exclude each other; give one of them")
     quiet_loading()
     from savs.bench.pages import write_pages
     from savs.bench.plan import Plan, fill_side_by_side
     from savs.bench.results import measure
     from savs.bench.runner import Setting
 
+    cells = cells if cells is not None else out / "cells"
     plan = Plan(
         recipe=recipe,
         model=model,
         out=out,
-        cells=cells if cells is not None else out / "cells",
+        cells=cells,
         drawn=drawn or (model == _DEMO and data_root is None),
         data_root=data_root,
         columns=_names(columns),
@@ -146,7 +157,7 @@ def bench(
         max_test=max_test,
         dual_encoders=tuple(dual_encoder or ()),
         endpoint=endpoint_of(endpoint, endpoint_model, endpoint_prices),
-        store=store,
+        store=None if no_store else store if store is not None else cells.parent / "features",
         dtype=dtype,
         device=device,
     )
@@ -189,15 +200,17 @@ def _tables(results: Results) -> list[RenderableType]:
         paper_grid,
         places_of,
         score_grid,
+        shot_notes,
         value_and_half,
     )
 
+    shots = [Text(note, style="dim") for note in shot_notes(results, results.recipe.columns)]
     if results.recipe.shows == "heads":
         kept = heads_grid(results)
-        return [_table(kept), Text(kept.says, style="dim")]
+        return [_table(kept), Text(kept.says, style="dim"), *shots]
     curves = [curve_grid(results, panel) for panel in results.recipe.panels if panel.counts]
     if curves:
-        return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim")]
+        return [*(part for curve in curves for part in (_table(curve), "")), Text(curves[0].says, style="dim"), *shots]
     reasons = Reasons()
     absent = {each.name: each.why for each in results.columns if each.why is not None}
     parts: list[RenderableType] = []
@@ -214,6 +227,7 @@ def _tables(results: Results) -> list[RenderableType]:
             parts += [_table(grid), ""]
     parts += [Text(f"{mark} {why}") for why, mark in reasons.marks.items()]
     parts += [Text(f"{column(name).title}: {why}") for name, why in absent.items()]
+    parts += shots
     parts.append(Text("in percent, ± half of a 95 % interval over draws and examples", style="dim"))
     return parts
 

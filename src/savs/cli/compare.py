@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from savs.bakeoff import BakeOff
     from savs.baselines.image_text import Towers
 
-#: What must be beaten, always: it costs no labelled example or no model at all.
-CHEAP = ("zero-shot-free", "zero-shot-choice", "majority")
+#: The model's own answers, and what must be beaten with them: it costs no labelled example or no model at all.
+ZERO_SHOT = ("zero-shot-free", "zero-shot-choice")
+CHEAP = (*ZERO_SHOT, "majority")
 ENDPOINT = "zero-shot-endpoint"
 METHODS = "sav,sav-loo,hec,gda-loo,calm,knn"
 
@@ -37,6 +38,11 @@ def compare(
     repeats: Annotated[
         int, typer.Option(min=1, help="How often they are cut anew.", rich_help_panel=opt.RULE, metavar="N")
     ] = 3,
+    no_zero_shot: Annotated[
+        bool,
+        typer.Option("--no-zero-shot", help="Leave out the model's own answers, which run it on every example.",
+                     rich_help_panel=opt.RULE),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the cuts.", rich_help_panel=opt.RULE, metavar="N")] = 0,
     task: opt.TaskName = None,
     image_root: opt.ImageRoot = None,
@@ -66,6 +72,8 @@ def compare(
     Every method answers every example without having seen it, in the same
     folds. The cheap ones always take part: zero-shot, free and closed choice,
     and the majority class. Where none of the others beats them, you are told.
+    With --no-zero-shot and a --store that holds the examples, methods that
+    read heads alone run no model at all.
 
     More methods: linear, sparse-layers, hec-vt; icl, mtv and lora, each -free
     or -choice, which run the model in every fold; and with --dual-encoder
@@ -88,7 +96,8 @@ def compare(
     named = [name.strip() for name in methods.split(",") if name.strip()]
     build(named, Resources())
     without_shots = [name for name in named if not takes_shots(name)]
-    cheap = dict.fromkeys([*([ENDPOINT] if closed else []), *without_shots, *CHEAP])
+    always = [name for name in CHEAP if not (no_zero_shot and name in ZERO_SHOT)]
+    cheap = dict.fromkeys([*([ENDPOINT] if closed else []), *without_shots, *always])
     names = dict.fromkeys(name for name in named if name not in cheap)
     client = None if closed is None else ChatClient(closed)
     asked = detect_task(data, task)
@@ -97,13 +106,14 @@ def compare(
     backbone = load() if store is None else open_stored(store, load, examples)
     with working(f"reading the heads of {backbone.spec.model}") as progress:
         features = extract(backbone, examples, batch_size=batch_size, progress=progress)
-    frozen = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
     resources = Resources(
-        backbone=frozen,
+        backbone=backbone,
         features=features,
-        dual_encoders=_towers(dual_encoder or (), device, frozen.spec.video_frames),
+        dual_encoders=_towers(dual_encoder or (), device, backbone.spec.video_frames),
         endpoint=client,
-    ).sized_for(frozen.spec.model)
+    ).sized_for(backbone.spec.model)
+    if isinstance(backbone, StoredBackbone) and any(hasattr(m, "backbone") for m in build([*names, *cheap], resources)):
+        resources = replace(resources, backbone=backbone.backbone)
     result = bake_off(
         examples,
         build(names, resources),
@@ -114,7 +124,9 @@ def compare(
         seed=seed,
         stage=working,
     )
-    written = {"data": data, "backbone": frozen.spec.to_json(), "task": asked.name, **result.to_json()}
+    written = {"data": data, "backbone": backbone.spec.to_json(), "task": asked.name, **result.to_json()}
+    if not cheap.keys() & set(ZERO_SHOT):
+        written["verdict"] += " The model's own answers (zero-shot) were not compared."
     if client is not None:
         note(f"{endpoint_model}: {client.bill}")
         written["endpoint"] = {"model": endpoint_model, "bill": asdict(client.bill)}
@@ -126,7 +138,7 @@ def compare(
     if as_json:
         write_json(written)
     else:
-        _show(result)
+        _show(result, written["verdict"])
 
 
 def _towers(names: Sequence[str], device: str | None, video_frames: int) -> dict[str, Towers]:
@@ -141,7 +153,7 @@ def _towers(names: Sequence[str], device: str | None, video_frames: int) -> dict
     return {encoder.family: Towers(encoder, video_frames=video_frames) for encoder in loaded}
 
 
-def _show(result: BakeOff) -> None:
+def _show(result: BakeOff, verdict: str) -> None:
     from rich.text import Text
 
     from savs.cli.report import lead_in_points, p_in_words
@@ -175,4 +187,4 @@ def _show(result: BakeOff) -> None:
             show(Text(f"{each.name} did not run: {each.obstacle}", style="dim"))
         elif each.unmatched:
             show(Text(f"{each.name}: {percent(each.unmatched)} % of the answers name no class", style="dim"))
-    show("", Text(result.verdict, style="bold"))
+    show("", Text(verdict, style="bold"))
