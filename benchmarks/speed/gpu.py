@@ -1,7 +1,7 @@
 """The GPU mode: a model of Qwen2-VL-7B's shape with random weights, built on the device, against the device's peak.
 
 Needs no file but the installed packages: inputs are drawn, since neither weights nor pixels change how long a pass
-takes. Without a GPU, or with `tiny`, the same is run on a small shape, to see that it runs.
+takes. With `tiny` the same is run on a small shape, on any machine, to see that it runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from savs.backbones.attention import AttentionSource, find_attention
 from savs.backbones.batches import GPU_TOKENS
 from savs.backbones.capture import capture_heads
 from savs.backbones.prefixes import Tails, read_after
+from savs.errors import BackboneError
 
 _REPEATS = 5
 _TEXT_TOKENS = 60
@@ -99,17 +100,24 @@ def run(*, tiny: bool = False) -> dict[str, Any]:
 
     Args:
         tiny: a small shape on whatever device there is.
+
+    Raises:
+        BackboneError: there is no GPU, and it is not `tiny`.
     """
+    if not (tiny or torch.cuda.is_available()):
+        raise BackboneError(
+            "--gpu measures on a CUDA GPU, and torch finds none here; run it on a machine that has one, or add --quick "
+            "to try it on a small model"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    small = tiny or device.type == "cpu"
-    subject = build(device, tiny=small)
-    peak = peak_flops(device, subject.model.dtype, 256 if small else 8192)
-    sides = ((2, 2), (3, 4)) if small else _SIDES
+    subject = build(device, tiny=tiny)
+    peak = peak_flops(device, subject.model.dtype, 256 if tiny else 8192)
+    sides = ((2, 2), (3, 4)) if tiny else _SIDES
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "model": "a small Qwen2-VL" if small else "Qwen2-VL-7B's shape, random weights, bfloat16",
+        "model": "a small Qwen2-VL" if tiny else "Qwen2-VL-7B's shape, random weights, bfloat16",
         "peak_tflops": peak / 1e12,
-        "points": [point(subject, side, peak, 128 if small else GPU_TOKENS) for side in sides],
+        "points": [point(subject, side, peak, 128 if tiny else GPU_TOKENS) for side in sides],
     }
 
 

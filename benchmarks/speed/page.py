@@ -81,13 +81,16 @@ def _cpu(cpu: Json) -> list[str]:
 
 def _setting(setting: Json) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in setting["versions"].items())
-    trial = "**A trial on tiny models and a few examples: its numbers mean nothing.** " if setting["quick"] else ""
     clock = "wall-clock seconds" if setting["clock"] == "wall" else "processor seconds of the process"
     return (
-        f"{trial}Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), "
+        f"{_trial(setting)}Made by `{setting['command']}` on {setting['cores']} CPU cores ({setting['machine']}), "
         f"threads: {setting['threads']}, clock: {clock}, repeats: {setting['repeats']}; the machine's load at the end "
         f"was {setting['load']:.1f}. {versions}."
     )
+
+
+def _trial(setting: Json) -> str:
+    return "**A trial on tiny models and a few examples: its numbers mean nothing.** " if setting["quick"] else ""
 
 
 def _table(rows: Sequence[Json]) -> str:
@@ -143,7 +146,8 @@ def _gpu(gpu: Json) -> list[str]:
         ]
         lines.append(f"| {' | '.join([*numbers, *ratios])} |")
     text = (
-        f"Made by `{gpu['setting']['command']}` on {gpu['device']}: {gpu['model']}. The peak is that of a large matrix "
+        f"{_trial(gpu['setting'])}Made by `{gpu['setting']['command']}` on {gpu['device']}: {gpu['model']}. "
+        "The peak is that of a large matrix "
         f"product on the same device, {gpu['peak_tflops']:.0f} TFLOP/s; the aim is 45 % of it. Fit and predict are "
         "against the plain way; stopping early is after 20 of 28 layers."
     )

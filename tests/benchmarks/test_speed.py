@@ -112,9 +112,28 @@ def test_the_gpu_mode_runs_on_a_small_shape_anywhere():
         assert at["tflop_per_example"] > 0
         assert at["share_of_peak"] == pytest.approx(at["tflops"] / results["peak_tflops"], rel=1e-6)
         assert at["ratios"]["fit"]["median"] > 1
-    drawn = page.render({"gpu": {"setting": {"command": "x"}, **results}})
+    drawn = page.render({"gpu": {"setting": {"command": "x", "quick": True}, **results}})
     assert "Not yet measured" not in drawn
+    assert "**A trial on tiny models" in drawn
     assert f"| {results['points'][0]['tokens']} | {results['points'][0]['batch']} |" in drawn
+
+
+def test_without_a_gpu_nothing_is_measured_in_its_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "build", lambda *_, **__: pytest.fail("a model was built"))
+    assert main(["--gpu", "--out", str(tmp_path)]) == 1
+    assert "error: --gpu measures on a CUDA GPU, and torch finds none here; run it" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_leaves_the_measured_page_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.speed.__main__.ROOT", tmp_path)
+    results = {"device": "d", "model": "m", "peak_tflops": 1.0, "points": []}
+    monkeypatch.setattr(gpu, "run", lambda **_: results)
+    assert main(["--gpu", "--quick"]) == 0
+    assert [path.parent for path in tmp_path.rglob("speed.md")] == [tmp_path / "build" / "speed"]
+    assert main(["--gpu"]) == 0
+    assert (tmp_path / "docs" / "speed.md").is_file()
 
 
 def test_the_page_says_what_is_not_measured_and_what_is_missed():
