@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(given.threads)
     try:
         if given.gpu:
-            _write(out, "gpu", gpu.run(tiny=given.quick), _setting(typed, given))
+            _write(out, "gpu", gpu.run(tiny=given.quick, repeats=given.repeats), _setting(typed, given))
         else:
             _write(out, "cpu", _on_this_machine(given), _setting(typed, given))
     except (SavsError, NotTheSame) as error:

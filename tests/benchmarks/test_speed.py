@@ -1,6 +1,7 @@
 """The yardstick of the speed benchmark computes the method, its comparisons notice what differs, its page tells all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,48 @@ def test_fit_and_predict_stop_where_the_ways_differ(backbone, picture, monkeypat
         rows.fit_and_predict(work, timer, {"fit": 1.0, "predict": 1.0})
 
 
+def test_in_half_precision_rounding_may_decide_one_label_in_ten(backbone, picture, monkeypatch):
+    shots = tuple(labelled(picture))
+    model = backbone("llava")
+    monkeypatch.setattr(model, "spec", replace(model.spec, dtype="bfloat16"))
+    work = models.Workload("tiny", model, shots, shots, shots * 2)
+    predict = plain.predict
+    wrong = 1
+
+    def off(*given):
+        return [*predict(*given)[:-wrong], *["neither"] * wrong]
+
+    monkeypatch.setattr(plain, "predict", off)
+    assert "labels: 15 of 16 equal" in rows.fit_and_predict(work, Timer(1, "cpu"))[1].note
+    wrong = 2
+    with pytest.raises(NotTheSame, match="tiny: labels"):
+        rows.fit_and_predict(work, Timer(1, "cpu"))
+
+
+def test_the_bare_forward_goes_as_far_as_reading_does(backbone, picture):
+    model = backbone("llava")
+    shots = labelled(picture)
+    ran = []
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, module in model.model.named_modules()
+    ]
+    try:
+        model.levers, before = replace(model.levers, share_prefixes=False, prefetch=False), model.levers
+        model.head_activations(shots)
+        ran.clear()
+        model.head_activations(shots)
+        reading = [*ran]
+        ran.clear()
+        rows.bare(model, rows.made_before(model, shots))()
+    finally:
+        model.levers = before
+        for handle in handles:
+            handle.remove()
+    assert ran == reading
+    assert any("mlp" in name for name in ran)
+
+
 def test_a_lever_that_changes_features_is_noticed(backbone, picture, monkeypatch):
     shots = tuple(labelled(picture))
     work = models.Workload("tiny", backbone("llava"), shots, shots, shots)
@@ -87,35 +130,28 @@ def test_a_question_says_how_much_of_its_prompt_is_shared(backbone):
 
 def test_ways_take_turns_and_ratios_are_made_repeat_by_repeat():
     ran = []
-    timer = Timer(3, "wall")
+    timer = Timer(3, "wall", finish=lambda: ran.append("waited"))
     timer.row("whole", "x", "y", {"slow": lambda: ran.append("slow"), "fast": lambda: ran.append("fast")})
-    assert ran == ["slow", "fast"] * 3
+    assert ran == ["slow", "waited", "fast", "waited"] * 3
     assert ratios([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == Spread(2.0, 1.0, 3.0)
 
 
-def test_further_questions_on_the_device_are_read_as_whole_prompts_are():
-    subject = gpu.build(torch.device("cpu"), tiny=True)
-    inputs = subject.batch(2, (2, 3))
-    asked = torch.arange(30, 30 + gpu._QUESTION_TOKENS).expand(2, -1)
-    whole = {name: torch.cat([inputs[name], other], dim=1) for name, other in (
-        ("input_ids", asked), ("attention_mask", torch.ones_like(asked)), ("mm_token_type_ids", torch.zeros_like(asked))
-    )}  # fmt: skip
-    expected = subject.read({**inputs, **whole})
-    further = subject.further(inputs, 3)
-    assert further.shape == (6, 12, 16)
-    torch.testing.assert_close(further, expected.repeat_interleave(3, dim=0), atol=1e-5, rtol=1e-4)
-
-
 def test_the_gpu_mode_runs_on_a_small_shape_anywhere():
-    results = gpu.run(tiny=True)
+    results = gpu.run(tiny=True, repeats=1)
     for at in results["points"]:
         assert at["tflop_per_example"] > 0
         assert at["share_of_peak"] == pytest.approx(at["tflops"] / results["peak_tflops"], rel=1e-6)
-        assert at["ratios"]["fit"]["median"] > 1
+    assert {row["part"] for row in results["rows"]} == set(page._PARTS) - {"images"}
+    fits = [row for row in results["rows"] if row["what"] == "fit on 40 examples"]
+    assert [list(row["seconds"]) for row in fits] == [["plain way", "savs"]] * 2
+    # Heads of a first layer alone would make predicting look faster than any real classifier is.
+    predicts = [row["note"] for row in results["rows"] if row["part"] == "whole" and row not in fits]
+    assert predicts == ["labels: all equal; deepest kept head in layer 2 of 2"] * 2
     drawn = page.render({"gpu": {"setting": {"command": "x", "quick": True}, **results}})
     assert "Not yet measured" not in drawn
     assert "**A trial on tiny models" in drawn
     assert f"| {results['points'][0]['tokens']} | {results['points'][0]['batch']} |" in drawn
+    assert f"| {predicts[0]} |" in drawn
 
 
 def test_without_a_gpu_nothing_is_measured_in_its_place(tmp_path, monkeypatch, capsys):
@@ -128,7 +164,7 @@ def test_without_a_gpu_nothing_is_measured_in_its_place(tmp_path, monkeypatch, c
 
 def test_a_trial_leaves_the_measured_page_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.speed.__main__.ROOT", tmp_path)
-    results = {"device": "d", "model": "m", "peak_tflops": 1.0, "points": []}
+    results = {"device": "d", "model": "m", "peak_tflops": 1.0, "points": [], "rows": []}
     monkeypatch.setattr(gpu, "run", lambda **_: results)
     assert main(["--gpu", "--quick"]) == 0
     assert [path.parent for path in tmp_path.rglob("speed.md")] == [tmp_path / "build" / "speed"]
