@@ -40,7 +40,12 @@ _PARTS = {
         "their image, which cannot share its beginning. It is off by default, since whether an image was met before "
         "shows in the last digits.",
     ),
-    "levers": ("What each lever brings", "Each lever off, against on; the others as they stand in `Levers`."),
+    "levers": (
+        "What each lever brings",
+        "Each lever off, against on. The ways that go to all logits run the whole model, in the same batches. "
+        "Beginnings are shared, and inputs made beside the forward, only in the rows of their own, in stopping after "
+        "the deepest kept head, and with several classifiers.",
+    ),
     "scoring": ("Scoring without a model", "Drawn features of 64 dimensions a head."),
     "store": ("The store", ""),
 }

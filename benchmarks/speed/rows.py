@@ -26,6 +26,7 @@ from savs.backbones.batches import Levers, batches
 from savs.backbones.cost import measured
 from savs.backbones.encoding import Inputs
 from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.inputs import last_positions
 from savs.backbones.shallow import Shallow
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS
 from savs.data.example import Example
@@ -152,6 +153,18 @@ def overhead(work: Workload, timer: Timer, n: int) -> Row:
     )
 
 
+def through_logits(backbone: HuggingFaceBackbone, examples: Sequence[Example], passes: int) -> NDArray[Any]:
+    """What `head_activations` reads with its levers off, from so many passes through the whole model to all logits."""
+    z = np.empty((len(examples), backbone.layout.n_heads, backbone.layout.head_dim), dtype=np.float32)
+    for _ in range(passes):
+        for batch in batches(examples, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False):
+            inputs = backbone._passes.on_device(batch.inputs)
+            rows, last = torch.arange(len(batch.rows)), last_positions(inputs)
+            layers = plain.all_outputs(backbone, inputs, use_cache=False)
+            z[list(batch.rows)] = torch.cat([layer[rows, last] for layer in layers], dim=1).numpy()
+    return z
+
+
 def levers(work: Workload, timer: Timer) -> list[Row]:
     """Each lever off against on, all heads read; features must agree to 1e-5 of the largest."""
     backbone, test = work.backbone, work.test
@@ -179,7 +192,15 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
     otherwise = with_levers(replace(off, tokens_per_batch=other))
     beside = with_levers(replace(off, prefetch=True))
     shared = with_levers(replace(off, share_prefixes=True))
+    three, one = (partial(through_logits, backbone, test, passes) for passes in (3, 1))
     rows = [
+        row(
+            "one pass for class means, scores and kept heads",
+            {"three, to all logits": three, "one, to all logits": one},
+        ),
+        row("base model alone", {"one pass to all logits": one, "one pass, base model": chosen}),
+    ]
+    rows += [
         row("batches filled by tokens", {name: with_levers(off, batch_size=size), "by tokens": chosen})
         for size, name in ((1, "batches of 1"), (8, "batches of 8"), (48, "batches of 48"))
     ]

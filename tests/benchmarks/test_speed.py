@@ -103,6 +103,27 @@ def test_a_lever_that_changes_features_is_noticed(backbone, picture, monkeypatch
         rows.levers(work, Timer(1, "cpu"))
 
 
+def test_one_pass_and_the_base_model_are_levers_too(backbone, picture, monkeypatch):
+    shots = tuple(labelled(picture))
+    model = backbone("llava")
+    work = models.Workload("tiny", model, shots, shots, shots)
+    found = {row.what: list(row.seconds) for row in rows.levers(work, Timer(1, "cpu"))}
+    assert found["one pass for class means, scores and kept heads"] == ["three, to all logits", "one, to all logits"]
+    assert found["base model alone"] == ["one pass to all logits", "one pass, base model"]
+    logits = []
+    with monkeypatch.context() as patch:
+        forward = model.model.forward
+        patch.setattr(model.model, "forward", lambda **inputs: logits.append(forward(**inputs).logits))
+        rows.through_logits(model, shots, 3)
+        made = rows.made_before(model, shots)
+        model.head_activations(shots)
+    assert [each.shape[:2] for each in logits] == [inputs["input_ids"].shape for inputs in made] * 3
+    read = plain.all_outputs
+    monkeypatch.setattr(plain, "all_outputs", lambda *given, **options: [z + 1e-3 for z in read(*given, **options)])
+    with pytest.raises(NotTheSame, match="to all logits"):
+        rows.levers(work, Timer(1, "cpu"))
+
+
 def test_images_that_come_again_are_compared_with_themselves(backbone, monkeypatch):
     model = backbone("llava")
     found = asked_again.images_again("tiny", model, 2, 32, Timer(1, "cpu"))
