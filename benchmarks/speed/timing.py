@@ -113,10 +113,9 @@ class Timer:
         *,
         target: float | None = None,
         note: str = "",
-        repeats: int | None = None,
     ) -> Row:
         """The first way against the second."""
-        seconds = self.times(ways, repeats)
+        seconds = self.times(ways)
         slow, fast = seconds
         return Row(
             part,
