@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import savs
-from benchmarks.speed import asked_again, gpu, modelless, page, rows
+from benchmarks.speed import asked_again, gpu, growth, modelless, page, rows
 from benchmarks.speed.models import Workload, embedded, many_image_tokens, text
 from benchmarks.speed.timing import NotTheSame, Row, Timer
 from savs.errors import SavsError
@@ -80,7 +80,7 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "rows": [row.to_json() for row in found],
         "max_layer": [*rows.depths(demo, few), *rows.depths(language, few)],
-        "growth": rows.growth(demo, (16, 32) if quick else (100, 1000, 10_000), timer),
+        "growth": growth.growth((16,) if quick else (100, 1000, 10_000), given.clock),
     }
 
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -20,23 +19,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.speed import plain
-from benchmarks.speed.models import Workload, levers_set, on_disk, rounding, temporary
+from benchmarks.speed.models import Workload, levers_set, rounding
 from benchmarks.speed.timing import PLAIN, SAVS, Row, Timer, ratios, same
 from savs.backbones.batches import Levers, batches
-from savs.backbones.cost import measured
 from savs.backbones.encoding import Inputs
 from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.backbones.inputs import last_positions
 from savs.backbones.shallow import Shallow
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS
 from savs.data.example import Example
-from savs.extraction import extract, fill
+from savs.extraction import extract
 from savs.model import SAVModel
-from savs.store import ActivationStore
 from savs.together import predict_many
-
-#: Examples that `savs predict` asks at a time once it is under way.
-_WINDOW = 256
 
 
 def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float] = MappingProxyType({})) -> list[Row]:
@@ -267,41 +261,6 @@ def depths(work: Workload, timer: Timer) -> list[dict[str, Any]]:
         }
         for layer, model in models.items()
     ]
-
-
-def growth(work: Workload, counts: tuple[int, ...], timer: Timer) -> list[dict[str, Any]]:
-    """Time and memory of predicting and of filling a store, by number of examples; images in files."""
-    fitted = work.fitted()
-    found = []
-    # Pictures come again after a while: sharing them would make many examples cheaper than few.
-    with temporary() as name, levers_set(work.backbone, share_prefixes=False):
-        folder = Path(name)
-        examples = on_disk([*work.pool, *work.test], folder, max(counts))
-        for n in counts:
-            jobs: dict[str, Callable[[], object]] = {
-                "predict": partial(_predict_in_windows, fitted, examples[:n]),
-                "fill a store": partial(_fill, work.backbone, examples[:n], folder / f"store-{n}"),
-            }
-            for what, job in jobs.items():
-                start = timer.clock()
-                with measured(work.backbone) as cost:
-                    job()
-                seconds = timer.clock() - start
-                found.append(
-                    {"what": what, "n": n, "ms_per_example": 1e3 * seconds / n, "peak_mb": (cost.peak_bytes or 0) / 1e6}
-                )
-    return found
-
-
-def _predict_in_windows(fitted: SAVModel, examples: list[Example]) -> int:
-    """As `savs predict` does, which writes each window's answers and forgets them."""
-    return sum(len(fitted.predict(examples[i : i + _WINDOW])) for i in range(0, len(examples), _WINDOW))
-
-
-def _fill(backbone: HuggingFaceBackbone, examples: list[Example], folder: Path) -> int:
-    # The same few pictures come again and again; a text of its own makes each example one to run.
-    different = [replace(example, text=f"{example.text} {row}") for row, example in enumerate(examples)]
-    return fill(ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout), backbone, different)
 
 
 def shallow_equals_whole(work: Workload) -> None:

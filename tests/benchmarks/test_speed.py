@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import asked_again, gpu, models, page, plain, rows
+from benchmarks.speed import asked_again, gpu, growth, models, page, plain, rows
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.timing import NotTheSame, Spread, Timer, ratios
 from naive import fit_and_predict
+from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.data.example import Example
+from savs.store import ActivationStore
+
+SETTING = {"command": "c", "quick": False, "clock": "wall", "cores": 2, "machine": "x", "threads": 2, "repeats": 5}
+CPU = {"setting": {**SETTING, "load": 0.1, "versions": {}}, "rows": [], "max_layer": [], "growth": []}
 
 
 def labelled(picture):
@@ -197,17 +202,7 @@ def test_the_page_says_what_is_not_measured_and_what_is_missed():
     row = {"part": "whole", "model": "m", "what": "fit", "slow": "plain way", "target": 12.0, "note": "n"}
     row |= {"seconds": {"plain way": {"median": 9.0}, "savs": {"median": 1.0}}}
     row |= {"ratio": {"median": 9.0, "low": 8.0, "high": 10.0}}
-    setting = {
-        "command": "c",
-        "quick": False,
-        "clock": "wall",
-        "cores": 2,
-        "machine": "x",
-        "threads": 2,
-        "repeats": 5,
-        "load": 0.1,
-    }
-    cpu = {"setting": {**setting, "versions": {}}, "rows": [row], "max_layer": [], "growth": []}
+    cpu = {**CPU, "rows": [row]}
     drawn = page.render({"cpu": cpu})
     assert "| m | fit | plain way | 9 / 1 | **9.00** (8.00 to 10.00) | 12, missed | n |" in drawn
     assert "Not yet measured: no GPU was at hand" in drawn
@@ -216,8 +211,43 @@ def test_the_page_says_what_is_not_measured_and_what_is_missed():
 
 
 @pytest.mark.slow
+def test_each_step_of_growth_is_a_process_of_its_own_that_finds_what_came_before_it(monkeypatch):
+    here = lambda *_: pytest.fail("a step ran in this process")  # noqa: E731
+    monkeypatch.setattr(growth, "STEPS", dict.fromkeys(("write features", "read 20 heads"), here))
+    found = growth.growth([300], "cpu")
+    assert [(row["what"], row["n"]) for row in found] == [("write features", 300), ("read 20 heads", 300)]
+    assert all(row["ms_per_example"] > 0 for row in found)
+    assert all(row["peak_mb"] >= row["start_mb"] for row in found)
+
+
+def test_every_step_of_growth_does_all_its_examples(tmp_path, monkeypatch):
+    asked = []
+    read = HuggingFaceBackbone.head_activations
+    monkeypatch.setattr(
+        HuggingFaceBackbone,
+        "head_activations",
+        lambda self, examples, **options: asked.append(len(examples)) or read(self, examples, **options),
+    )
+    ran = {}
+    for step, prepare in growth.STEPS.items():
+        job = prepare(12, tmp_path)
+        asked.clear()
+        job(iter(range(100)).__next__)
+        ran[step] = sum(asked)
+    assert ran == {"fit": 12, "predict": 12, "a further question": 16 + 4, "fill a store": 12} | dict.fromkeys(
+        ("fit from a store", "write features", "read 20 heads"), 0
+    )
+    assert [len(ActivationStore.open(tmp_path / name)) for name in ("filled", "written")] == [12, 12]
+    drawn = page.render(
+        {"cpu": {**CPU, "growth": [{"what": "fit", "n": 100, "ms_per_example": 2, "start_mb": 3, "peak_mb": 4}]}}
+    )
+    assert "| fit | 100 | 2.00 | 3 | 4 |" in drawn
+
+
+@pytest.mark.slow
 def test_the_whole_benchmark_runs_on_tiny_models(tmp_path):
     assert main(["--quick", "--repeats", "1", "--out", str(tmp_path)]) == 0
     written = json.loads((tmp_path / "speed.json").read_text())
     assert {row["part"] for row in written["cpu"]["rows"]} == set(page._PARTS)
+    assert {row["what"] for row in written["cpu"]["growth"]} == set(growth.STEPS)
     assert (tmp_path / "speed.md").read_text() == page.render(written)
