@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import savs
-from benchmarks.speed import asked_again, gpu, modelless, page, rows
+from benchmarks.speed import asked_again, gpu, growth, modelless, page, rows
 from benchmarks.speed.models import Workload, embedded, many_image_tokens, text
 from benchmarks.speed.timing import NotTheSame, Row, Timer
 from savs.errors import SavsError
@@ -34,13 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line; returns the exit status."""
     given = _parser().parse_args(arguments)
     typed = sys.argv[1:] if arguments is None else list(arguments)
+    # What a trial measures means nothing, and must not take the place of what was measured.
+    out = given.out or ROOT / ("build/speed" if given.quick else "docs")
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
         if given.gpu:
-            _write(given.out, "gpu", gpu.run(tiny=given.quick), _setting(typed, given))
+            _write(out, "gpu", gpu.run(tiny=given.quick, repeats=given.repeats), _setting(typed, given))
         else:
-            _write(given.out, "cpu", _on_this_machine(given), _setting(typed, given))
+            _write(out, "cpu", _on_this_machine(given), _setting(typed, given))
     except (SavsError, NotTheSame) as error:
         _log(f"error: {error}")
         return 1
@@ -78,7 +80,7 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "rows": [row.to_json() for row in found],
         "max_layer": [*rows.depths(demo, few), *rows.depths(language, few)],
-        "growth": rows.growth(demo, (16, 32) if quick else (100, 1000, 10_000), timer),
+        "growth": growth.growth((16,) if quick else (100, 1000, 10_000), given.clock),
     }
 
 
@@ -125,11 +127,13 @@ def _log(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="measure a model of 7B parameters on a GPU instead")
-    parser.add_argument("--quick", action="store_true", help="tiny models and few examples, to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="a trial: tiny models and few examples, to see that it runs"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="of each measurement; the slow ones take 3 at most")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu where the machine is shared")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of speed.md and speed.json")
+    parser.add_argument("--out", type=Path, help="folder of speed.md and speed.json; docs, or build/speed with --quick")
     return parser
 
 

@@ -1,120 +1,83 @@
 """The GPU mode: a model of Qwen2-VL-7B's shape with random weights, built on the device, against the device's peak.
 
-Needs no file but the installed packages: inputs are drawn, since neither weights nor pixels change how long a pass
-takes. Without a GPU, or with `tiny`, the same is run on a small shape, to see that it runs.
+Needs no file but the installed packages: pictures are drawn and tokens are bytes, since neither weights nor pixels
+change how long a pass takes. With `tiny` the same is run on a small shape, on any machine, to see that it runs.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as t
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.speed import plain
-from benchmarks.speed.timing import Spread, ratios
-from savs.backbones.attention import AttentionSource, find_attention
-from savs.backbones.batches import GPU_TOKENS
-from savs.backbones.capture import capture_heads
-from savs.backbones.prefixes import Tails, read_after
+from benchmarks.speed import asked_again, modelless, rows
+from benchmarks.speed.models import Workload, byte_tokenizer, pictures, questions
+from benchmarks.speed.timing import Row, Spread, Timer
+from savs.backbones.base import BackboneSpec
+from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.inputs import tokens_across
+from savs.backbones.processors import without_video
+from savs.errors import BackboneError
 
-_REPEATS = 5
-_TEXT_TOKENS = 60
-_QUESTION_TOKENS = 40
-
-#: Image sides in merged patches: 500 and 990 tokens with the text.
-_SIDES = ((20, 22), (30, 31))
-
-_PAD, _START, _END = 7, 6, 8
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model with what it is measured by."""
-
-    model: Any
-    sources: tuple[AttentionSource, ...]
-    device: torch.device
-
-    def batch(self, n: int, side: tuple[int, int]) -> dict[str, Tensor]:
-        """Inputs of `n` examples of equal length: an image and a text."""
-        height, width = side
-        image = [_START, *[_PAD] * (height * width), _END]
-        ids = torch.tensor([*image, *range(20, 20 + _TEXT_TOKENS - 2)]).expand(n, -1).contiguous()
-        vision = self.model.config.vision_config
-        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        pixels = torch.randn(n * 4 * height * width, values, dtype=self.model.dtype)
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": torch.ones_like(ids),
-            "mm_token_type_ids": (ids == _PAD).long(),
-            "pixel_values": pixels,
-            "image_grid_thw": torch.tensor([[1, 2 * height, 2 * width]]).expand(n, -1).contiguous(),
-        }
-        return {name: value.to(self.device) for name, value in inputs.items()}
-
-    def read(self, inputs: dict[str, Tensor], layers: int | None = None) -> Tensor:
-        """All heads, or those of the first layers, at the last token, as the package reads them."""
-        sources = self.sources[:layers]
-        last = torch.full((len(inputs["input_ids"]),), -1)
-        with torch.inference_mode(), capture_heads(sources, last) as captured:
-            self.model.model(**inputs, use_cache=False)
-        return captured.stacked(sources[0].head_dim)
-
-    def read_plainly(self, inputs: dict[str, Tensor]) -> Tensor:
-        """One example the plain way: every layer's heads at every token kept, logits for every token."""
-        kept: list[Tensor] = []
-        handles = [
-            source.projection.register_forward_pre_hook(lambda _module, given: kept.append(given[0].detach()))
-            for source in self.sources
-        ]
-        try:
-            with torch.no_grad():
-                self.model(**inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return torch.cat([z.reshape(z.shape[1], -1, self.sources[0].head_dim)[-1] for z in kept]).float().cpu()
-
-    def further(self, inputs: dict[str, Tensor], n_questions: int) -> Tensor:
-        """Several questions about each image, its beginning run once."""
-        n, length = inputs["input_ids"].shape
-        rows = n * n_questions
-        tails = Tails(
-            torch.arange(n).repeat_interleave(n_questions),
-            torch.full((n,), length),
-            torch.arange(30, 30 + _QUESTION_TOKENS).expand(rows, -1),
-            torch.ones(rows, _QUESTION_TOKENS, dtype=torch.long),
-        )
-        return read_after(self.model.model, inputs, tails, self.sources, self.device).stacked(self.sources[0].head_dim)
+#: Pixels of a side that make one token.
+_PATCH = 28
+#: Sides of the pictures in tokens: 500 and 980 tokens with the text.
+_SIDES = (22, 31)
+#: What the two classes are asked: as long as each other, so that no row is padded.
+_ASKED = ("Is it far away?", "Who took a bus?")
+_SHOTS = 40
+#: Batches that are read to see what is around the forward: nothing runs beside the making of the first.
+_BATCHES = 16
 
 
-def run(*, tiny: bool = False) -> dict[str, Any]:
-    """Measure; a JSON object with `device`, `peak_tflops`, `points` and `ratios`.
+def run(*, tiny: bool = False, repeats: int = 5) -> dict[str, Any]:
+    """Measure; a JSON object with `device`, `model`, `peak_tflops`, `points` and `rows`.
 
     Args:
         tiny: a small shape on whatever device there is.
+        repeats: of the bare forward; the comparisons take 3 at most.
+
+    Raises:
+        BackboneError: there is no GPU, and it is not `tiny`.
+        NotTheSame: two ways give other head scores or labels.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    small = tiny or device.type == "cpu"
-    subject = build(device, tiny=small)
-    peak = peak_flops(device, subject.model.dtype, 256 if small else 8192)
-    sides = ((2, 2), (3, 4)) if small else _SIDES
+    cuda = torch.cuda.is_available()
+    if not (tiny or cuda):
+        raise BackboneError(
+            "--gpu measures on a CUDA GPU, and torch finds none here; run it on a machine that has one, or add --quick "
+            "to try it on a small model"
+        )
+    backbone = build(torch.device("cuda" if cuda else "cpu"), tiny=tiny)
+    finish = torch.cuda.synchronize if cuda else (lambda: None)
+    timer, few = Timer(repeats, "wall", finish), Timer(min(3, repeats), "wall", finish)
+    peak = peak_flops(backbone, timer, 256 if tiny else 8192)
+    points: list[dict[str, Any]] = []
+    found: list[Row] = []
+    for side in (2, 3) if tiny else _SIDES:
+        work, n = workload(backbone, side)
+        backbone.head_activations(work.test)
+        points.append(forward(work, n, peak, timer))
+        found += comparisons(work, n, few)
+        found += asked_again.more_questions(work.name, backbone, max(1, n // 4), side * _PATCH, few)
+    for n_classes in (10,) if tiny else (10, 100):
+        found += modelless.scoring(n_classes, few)
+    found += modelless.storing(backbone.spec, 64 if tiny else 2048, few)
     return {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "model": "a small Qwen2-VL" if small else "Qwen2-VL-7B's shape, random weights, bfloat16",
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "model": "a small Qwen2-VL" if tiny else "Qwen2-VL-7B's shape, random weights, bfloat16",
         "peak_tflops": peak / 1e12,
-        "points": [point(subject, side, peak, 128 if small else GPU_TOKENS) for side in sides],
+        "points": points,
+        "rows": [row.to_json() for row in found],
     }
 
 
-def build(device: torch.device, *, tiny: bool) -> Subject:
-    """The model, its weights drawn on the device."""
+def build(device: torch.device, *, tiny: bool) -> HuggingFaceBackbone:
+    """The model, its weights drawn on the device, behind the family's own processor."""
     text: dict[str, Any] = {
         "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
     }
@@ -128,80 +91,95 @@ def build(device: torch.device, *, tiny: bool) -> Subject:
         text |= {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "vocab_size": 152064}
         text |= {"num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 32768}
         vision = {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16, "mlp_ratio": 4}
+    start, pad, end, video = "<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>"
+    tokenizer = byte_tokenizer(start, pad, end, video)
     config = t.Qwen2VLConfig(
         text_config=text,
         vision_config=vision,
-        image_token_id=_PAD,
-        vision_start_token_id=_START,
-        vision_end_token_id=_END,
-        video_token_id=_END + 1,
+        image_token_id=tokenizer.convert_tokens_to_ids(pad),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids(start),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids(end),
+        video_token_id=tokenizer.convert_tokens_to_ids(video),
+    )
+    processor = without_video(t.Qwen2VLProcessor)(
+        t.Qwen2VLImageProcessorPil(),
+        tokenizer,
+        chat_template="{% for part in messages[0]['content'] %}{{ part['text'] if part['text'] else "
+        f"'{start}{pad}{end}' }}}}{{% endfor %}}",
     )
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
+    torch.manual_seed(0)
     try:
         with torch.device(device):
             model = t.Qwen2VLForConditionalGeneration(config).eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
-    return Subject(model, find_attention(model), device)
+    name = "small Qwen2-VL" if tiny else "Qwen2-VL, 7B"
+    spec = BackboneSpec(name, revision="random", dtype=str(dtype).removeprefix("torch."), attention="sdpa")
+    backbone = HuggingFaceBackbone(model, processor, spec)
+    if tiny:
+        backbone.levers = replace(backbone.levers, tokens_per_batch=128)
+    return backbone
 
 
-def point(subject: Subject, side: tuple[int, int], peak: float, tokens: int) -> dict[str, Any]:
-    """Everything at one image size, as a JSON object."""
-    one = subject.batch(1, side)
-    length = one["input_ids"].shape[1]
-    n = max(1, tokens // length)
-    many = subject.batch(n, side)
+def workload(backbone: HuggingFaceBackbone, side: int) -> tuple[Workload, int]:
+    """Pictures of so many tokens a side, each asked once, and how many fill a batch; four batches to predict.
+
+    Weights that were drawn favour no head: the twenty to predict with are spread over all layers, down to the last.
+    """
+    one = questions(pictures(1, side * _PATCH), 1)
+    length = tokens_across(backbone._inputs([replace(one[0], text=_ASKED[0])]))
+    n = max(1, backbone.tokens_per_batch // length)
+    asked = [
+        replace(example, text=_ASKED[i % 2], label="ab"[i % 2])
+        for i, example in enumerate(questions(pictures(_SHOTS + 4 * n, side * _PATCH), 1))
+    ]
+    shots, test = tuple(asked[:_SHOTS]), tuple(asked[_SHOTS:])
+    heads = backbone.layout.heads
+    spread = frozenset(heads[i] for i in np.linspace(0, len(heads) - 1, 20).astype(int))
+    return Workload(f"{backbone.spec.model}, {length} tokens", backbone, shots, shots, test, among=spread), n
+
+
+def forward(work: Workload, n: int, peak: float, timer: Timer) -> dict[str, float]:
+    """The bare forward of one batch down to the last layer's heads, its inputs on the device."""
+    made = rows.made_before(work.backbone, work.test[:n])
+    run_once = rows.bare(work.backbone, made)
     with FlopCounterMode(display=False) as counter:
-        subject.read(many)
-    layers = max(1, round(len(subject.sources) * 20 / 28))
-    alone = _seconds(lambda: subject.read(one), subject.device)
-    batched = _seconds(lambda: subject.read(many), subject.device)
-    stopped = _seconds(lambda: subject.read(many, layers), subject.device)
-    whole = _seconds(lambda: subject.read_plainly(one), subject.device)
-    z = subject.read_plainly(one)
-    means = torch.stack([z, z + 1])
-    scored = _seconds(lambda: plain.score(z, 0, means, [0] * len(z)), torch.device("cpu"))
-    few = max(1, n // 4)
-    first = subject.batch(few, side)
-    asked_once = _seconds(lambda: subject.further(first, 1), subject.device)
-    asked_four = _seconds(lambda: subject.further(first, 4), subject.device)
-    each = [seconds / n for seconds in batched]
-    further = [max(b - a, 1e-9) / 3 for a, b in zip(asked_once, asked_four, strict=True)]
-    median = Spread.of(batched).median
+        run_once()
+    seconds = Spread.of(timer.times({"forward": run_once})["forward"]).median
+    operations = counter.get_total_flops()
     return {
-        "tokens": length,
+        "tokens": tokens_across(made[0]),
         "batch": n,
-        "examples_per_second": n / median,
-        "tflop_per_example": counter.get_total_flops() / n / 1e12,
-        "tflops": counter.get_total_flops() / median / 1e12,
-        "share_of_peak": counter.get_total_flops() / median / peak,
-        "layers_of_early_stop": layers,
-        "ratios": {
-            "fit": ratios([3 * w + s for w, s in zip(whole, scored, strict=True)], each).to_json(),
-            "predict": ratios(whole, each).to_json(),
-            "batch against one by one": ratios(alone, each).to_json(),
-            "stop early": ratios(batched, stopped).to_json(),
-            "a further question": ratios(asked_once, further).to_json(),
-        },
+        "examples_per_second": n / seconds,
+        "tflop_per_example": operations / n / 1e12,
+        "tflops": operations / seconds / 1e12,
+        "share_of_peak": operations / seconds / peak,
     }
 
 
-def peak_flops(device: torch.device, dtype: torch.dtype, size: int) -> float:
+def comparisons(work: Workload, n: int, timer: Timer) -> list[Row]:
+    """What the CPU's page compares too, all of it from examples."""
+    backbone = work.backbone
+    read = partial(backbone.head_activations, work.test)
+    n_layers = backbone.layout.shape[0]
+    layers = max(1, round(n_layers * 20 / 28))
+    first = [head for head in backbone.layout.heads if head.layer < layers]
+    one_by_one = {"batches of 1": partial(read, batch_size=1), "by tokens": read}
+    stopped = {"all layers": read, "stop": partial(read, heads=first)}
+    return [
+        *rows.fit_and_predict(work, timer),
+        rows.overhead(work, timer, _BATCHES * n),
+        timer.row("levers", work.name, "batches filled by tokens", one_by_one),
+        timer.row("levers", work.name, f"stop after {layers} of {n_layers} layers", stopped),
+    ]
+
+
+def peak_flops(backbone: HuggingFaceBackbone, timer: Timer, size: int) -> float:
     """Operations a second of a large matrix product: what the device can do at best."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    a, b = (torch.randn(size, size, device=backbone.model.device, dtype=backbone.model.dtype) for _ in range(2))
     out = torch.empty_like(a)
-    return 2 * size**3 / min(_seconds(lambda: torch.mm(a, b, out=out), device, repeats=20))
-
-
-def _seconds(work: Callable[[], object], device: torch.device, repeats: int = _REPEATS) -> list[float]:
-    """Of each repeat, after one that warms up."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return seconds[1:]
+    # The quickest of many: the first ones warm up.
+    return 2 * size**3 / min(timer.times({"product": lambda: torch.mm(a, b, out=out)}, repeats=20)["product"])

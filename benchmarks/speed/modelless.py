@@ -50,7 +50,6 @@ def scoring(n_classes: int, timer: Timer, *, n_queries: int = 100) -> list[Row]:
             data,
             f"score 40 heads on {len(y)} shots",
             {PLAIN: count, SAVS: lambda: SAVClassifier().fit(shots, labels)},
-            repeats=None if n_classes < 1000 else 1,  # a repeat of the loops takes half a minute
         ),
         timer.row(
             "scoring",

@@ -24,7 +24,7 @@ from savs.data.example import Example, Media
 from savs.data.sampling import sample_shots
 from savs.demo.tasks import load_demo_task
 from savs.extraction import extract
-from savs.features import HeadFeatures
+from savs.features import HeadFeatures, HeadId
 from savs.model import SAVModel
 
 #: SmolLM2-135M's shape.
@@ -51,6 +51,7 @@ class Workload:
         pool: labelled examples that the classifier is fitted on with which prediction is timed.
         shots: those of them on which fitting is timed.
         test: examples to predict.
+        among: heads that the classifier of `fitted` may keep; by default all, as far as a `max_layer`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Workload:
     pool: tuple[Example, ...]
     shots: tuple[Example, ...]
     test: tuple[Example, ...]
+    among: frozenset[HeadId] | None = None
 
     @cached_property
     def features(self) -> HeadFeatures:
@@ -67,7 +69,8 @@ class Workload:
     def fitted(self, max_layer: int | None = None) -> SAVModel:
         """The classifier with which prediction is timed, as `SAVModel.fit` makes it of the pool."""
         heads = self.features.layout.heads
-        columns = [i for i, head in enumerate(heads) if max_layer is None or head.layer <= max_layer]
+        among = self.among or {head for head in heads if max_layer is None or head.layer <= max_layer}
+        columns = [i for i, head in enumerate(heads) if head in among]
         layout = replace(self.features.layout, heads=tuple(heads[i] for i in columns))
         kept = replace(self.features, z=self.features.read_heads(columns), layout=layout)
         return SAVModel.fit_features(kept, backbone=self.backbone)
@@ -120,7 +123,7 @@ def many_image_tokens(*, tiny: bool = False) -> HuggingFaceBackbone:
     model = t.LlavaForConditionalGeneration(config).eval().requires_grad_(False)
     processor = t.LlavaProcessor(
         t.SiglipImageProcessorPil(size={"height": 224, "width": 224}),
-        _byte_tokenizer(image_token="<image>"),
+        byte_tokenizer("<image>", image_token="<image>"),
         patch_size=16,
         vision_feature_select_strategy="full",
         chat_template="{% for part in messages[0]['content'] %}{{ part['text'] if part['text'] else '<image>' }}"
@@ -180,22 +183,27 @@ def _tiny_text() -> HuggingFaceBackbone:
     torch.manual_seed(0)
     config = t.LlamaConfig(**{**DECODER, "num_hidden_layers": 3, "hidden_size": 72, "intermediate_size": 96})
     model = t.LlamaForCausalLM(config).eval().requires_grad_(False)
-    return HuggingFaceBackbone(model, _byte_tokenizer(), _spec("tiny text model, random weights"))
+    return HuggingFaceBackbone(model, byte_tokenizer("<image>"), _spec("tiny text model, random weights"))
 
 
 def _spec(name: str) -> BackboneSpec:
     return BackboneSpec(model=name, revision="random, seed 0", dtype="float32", attention="sdpa")
 
 
-def _byte_tokenizer(**special: str) -> t.PreTrainedTokenizerFast:
+def byte_tokenizer(*special: str, **named: str) -> t.PreTrainedTokenizerFast:
     """One token a byte, behind the special ones."""
-    names = ["<pad>", "<image>"]
+    names = ["<pad>", *special]
     vocabulary = {token: i for i, token in enumerate([*names, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     return t.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", additional_special_tokens=["<image>"], **special
+        tokenizer_object=tokenizer, pad_token="<pad>", additional_special_tokens=list(special), **named
     )
+
+
+def rounding(backbone: HuggingFaceBackbone) -> float:
+    """How far features of two ways may differ, as a part of the largest; in half precision the doctor's limit."""
+    return 1e-5 if backbone.spec.dtype == "float32" else 0.1
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from savs.backbones.encoding import Inputs
 from savs.backbones.huggingface import HuggingFaceBackbone
 from savs.data.example import Example
 
@@ -38,6 +40,11 @@ class PlainClassifier:
 
 def head_outputs(backbone: HuggingFaceBackbone, example: Example) -> Tensor:
     """`[n_heads, head_dim]` at the last token: everything is run and kept, and the last token taken in the end."""
+    return torch.cat([z[0, -1] for z in all_outputs(backbone, backbone._inputs([example]))]).double().cpu()
+
+
+def all_outputs(backbone: HuggingFaceBackbone, inputs: Inputs, **options: Any) -> list[Tensor]:
+    """`[n_rows, n_tokens, n_heads, head_dim]` of each layer, from one pass through the whole model to all logits."""
     kept: dict[int, Tensor] = {}
     handles = [
         source.projection.register_forward_pre_hook(
@@ -47,12 +54,12 @@ def head_outputs(backbone: HuggingFaceBackbone, example: Example) -> Tensor:
     ]
     try:
         with torch.no_grad():
-            backbone.model(**backbone._inputs([example]))
+            backbone.model(**inputs, **options)
     finally:
         for handle in handles:
             handle.remove()
-    heads = [kept[s.layer].reshape(-1, s.n_heads, s.head_dim)[-1] for s in backbone.sources]
-    return torch.cat(heads).double().cpu()
+    n_rows = len(inputs["input_ids"])
+    return [kept[s.layer].reshape(n_rows, -1, s.n_heads, s.head_dim) for s in backbone.sources]
 
 
 def fit(backbone: HuggingFaceBackbone, shots: Sequence[Example], k: int = 20) -> PlainClassifier:

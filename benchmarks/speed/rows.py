@@ -5,40 +5,40 @@ Knows clocks, models and the plain way; draws no table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from benchmarks.speed import plain
-from benchmarks.speed.models import Workload, levers_set, on_disk, temporary
+from benchmarks.speed.models import Workload, levers_set, rounding
 from benchmarks.speed.timing import PLAIN, SAVS, Row, Timer, ratios, same
 from savs.backbones.batches import Levers, batches
-from savs.backbones.cost import measured
+from savs.backbones.encoding import Inputs
 from savs.backbones.huggingface import HuggingFaceBackbone
+from savs.backbones.inputs import last_positions
 from savs.backbones.shallow import Shallow
 from savs.classify.head_classifiers import HEAD_CLASSIFIERS
 from savs.data.example import Example
-from savs.extraction import extract, fill
+from savs.extraction import extract
 from savs.model import SAVModel
-from savs.store import ActivationStore
 from savs.together import predict_many
 
-#: Examples that `savs predict` asks at a time once it is under way.
-_WINDOW = 256
 
-
-def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) -> list[Row]:
+def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float] = MappingProxyType({})) -> list[Row]:
     """The whole of fitting and of predicting, against the plain way.
 
     Raises:
-        NotTheSame: head scores, kept heads or labels differ.
+        NotTheSame: head scores, kept heads or labels differ. In half precision, where rounding decides more of them,
+            one label in ten may.
     """
     backbone = work.backbone
     slow, fast = plain.fit(backbone, work.shots), SAVModel.fit(backbone, work.shots)
@@ -50,10 +50,13 @@ def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) 
     same(f"{work.name}: kept heads", differing > 0 or kept == slow.kept)
     fitted = work.fitted()
     learned = as_plain(fitted, work)
-    labels = [prediction.label for prediction in fitted.predict(work.test)]
-    same(f"{work.name}: labels", labels == plain.predict(backbone, learned, work.test))
+    said = [prediction.label for prediction in fitted.predict(work.test)]
+    equal = sum(a == b for a, b in zip(said, plain.predict(backbone, learned, work.test), strict=True))
+    exact = backbone.spec.dtype == "float32"
+    same(f"{work.name}: labels", equal >= (1 if exact else 0.9) * len(said))
+    labels = "all" if equal == len(said) else f"{equal} of {len(said)}"
     scores = f"head scores: {len(right) - differing} of {len(right)} equal" + (
-        ", in the others two cosines of an example differ by less than 1e-5" if differing else ""
+        f", in the others two cosines of an example differ by less than {rounding(backbone):g}" if differing else ""
     )
     deepest = max(head.layer for head in fitted.selected_heads)
     return [
@@ -62,7 +65,7 @@ def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) 
             work.name,
             f"fit on {len(work.shots)} examples",
             {PLAIN: partial(plain.fit, backbone, work.shots), SAVS: partial(SAVModel.fit, backbone, work.shots)},
-            target=targets["fit"],
+            target=targets.get("fit"),
             note=scores,
         ),
         timer.row(
@@ -70,8 +73,8 @@ def fit_and_predict(work: Workload, timer: Timer, targets: Mapping[str, float]) 
             work.name,
             f"predict {len(work.test)} examples",
             {PLAIN: partial(plain.predict, backbone, learned, work.test), SAVS: partial(fitted.predict, work.test)},
-            target=targets["predict"],
-            note=f"labels: all equal; deepest kept head in layer {deepest} of {backbone.layout.shape[0] - 1}",
+            target=targets.get("predict"),
+            note=f"labels: {labels} equal; deepest kept head in layer {deepest} of {backbone.layout.shape[0] - 1}",
         ),
     ]
 
@@ -82,20 +85,49 @@ def _close_calls(work: Workload) -> NDArray[np.bool_]:
     classes, y = np.unique([str(label) for label in features.labels], return_inverse=True)
     cosines = HEAD_CLASSIFIERS["centroid"].fit(features.z.astype(np.float64), y, len(classes))
     best = np.sort(cosines.decide(features.z.astype(np.float64)), axis=-1)
-    return np.asarray((best[..., -1] - best[..., -2]).min(axis=0) < 1e-5)
+    return np.asarray((best[..., -1] - best[..., -2]).min(axis=0) < rounding(work.backbone))
 
 
 def as_plain(fitted: SAVModel, work: Workload) -> plain.PlainClassifier:
     """What the package learned, for the plain way to predict with."""
-    kept = tuple(fitted.layout.heads.index(head) for head in fitted.selected_heads)
-    right = np.rint(fitted.head_scores * len(work.pool)).astype(int).tolist()
-    return plain.PlainClassifier(
-        fitted.classes, tuple(right), kept, torch.tensor(fitted.classifier.class_means_).double()
-    )
+    kept = tuple(work.backbone.layout.heads.index(head) for head in fitted.selected_heads)
+    return plain.PlainClassifier(fitted.classes, (), kept, torch.tensor(fitted.classifier.class_means_).double())
+
+
+def made_before(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> list[Inputs]:
+    """The inputs of the batches that are formed of these, prompts whole, on the model's device."""
+    made = batches(examples, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False)
+    return [backbone._passes.on_device(batch.inputs) for batch in made]
+
+
+class _Stop(Exception):  # noqa: N818
+    pass
+
+
+def bare(backbone: HuggingFaceBackbone, made: Sequence[Inputs], before: nn.Module | None = None) -> Callable[[], None]:
+    """The forward of inputs made before and nothing else, as far as the module `before`.
+
+    By default as far as reading heads goes: to those of the last layer.
+    """
+
+    def stop(*_: object) -> None:
+        raise _Stop
+
+    def run() -> None:
+        last = backbone.sources[-1].projection if before is None else before
+        handle = last.register_forward_pre_hook(stop)
+        try:
+            for inputs in made:
+                with torch.inference_mode(), suppress(_Stop):
+                    backbone._base(**inputs, use_cache=False)
+        finally:
+            handle.remove()
+
+    return run
 
 
 def overhead(work: Workload, timer: Timer, n: int) -> Row:
-    """Reading heads from `n` examples, against the bare forward of the same batches, made before.
+    """Reading heads from `n` examples, against the bare forward of the same batches as far, made before.
 
     The test examples come again and again, each time run anew: nothing runs beside the making of the first batch, and
     of a few batches that is a large part.
@@ -103,16 +135,9 @@ def overhead(work: Workload, timer: Timer, n: int) -> Row:
     backbone = work.backbone
     examples = list(islice(cycle(work.test), n))
     with levers_set(backbone, share_prefixes=False):
-        made = list(batches(examples, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False))
-
-        def bare() -> None:
-            with torch.inference_mode():
-                for batch in made:
-                    backbone._base(**batch.inputs, use_cache=False)
-
         ways: dict[str, Callable[[], object]] = {
             "head_activations": partial(backbone.head_activations, examples),
-            "bare forward": bare,
+            "bare forward": bare(backbone, made_before(backbone, examples)),
         }
         row = timer.row("overhead", work.name, f"read all heads of {n} examples", ways)
     rate, more = n / row.seconds["head_activations"].median, row.ratio.median - 1
@@ -120,6 +145,18 @@ def overhead(work: Workload, timer: Timer, n: int) -> Row:
     return replace(
         row, note=f"{rate:.1f} examples/s; everything around the forward takes {more:.0%} of its time, {aim}"
     )
+
+
+def through_logits(backbone: HuggingFaceBackbone, examples: Sequence[Example], passes: int) -> NDArray[Any]:
+    """What `head_activations` reads with its levers off, from so many passes through the whole model to all logits."""
+    z = np.empty((len(examples), backbone.layout.n_heads, backbone.layout.head_dim), dtype=np.float32)
+    for _ in range(passes):
+        for batch in batches(examples, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False):
+            inputs = backbone._passes.on_device(batch.inputs)
+            rows, last = torch.arange(len(batch.rows)), last_positions(inputs)
+            layers = plain.all_outputs(backbone, inputs, use_cache=False)
+            z[list(batch.rows)] = torch.cat([layer[rows, last] for layer in layers], dim=1).numpy()
+    return z
 
 
 def levers(work: Workload, timer: Timer) -> list[Row]:
@@ -149,7 +186,15 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
     otherwise = with_levers(replace(off, tokens_per_batch=other))
     beside = with_levers(replace(off, prefetch=True))
     shared = with_levers(replace(off, share_prefixes=True))
+    three, one = (partial(through_logits, backbone, test, passes) for passes in (3, 1))
     rows = [
+        row(
+            "one pass for class means, scores and kept heads",
+            {"three, to all logits": three, "one, to all logits": one},
+        ),
+        row("base model alone", {"one pass to all logits": one, "one pass, base model": chosen}),
+    ]
+    rows += [
         row("batches filled by tokens", {name: with_levers(off, batch_size=size), "by tokens": chosen})
         for size, name in ((1, "batches of 1"), (8, "batches of 8"), (48, "batches of 48"))
     ]
@@ -171,35 +216,9 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
 def last_query(work: Workload, timer: Timer) -> Row:
     """The most that one query alone in the deepest layer could bring: to its heads' outputs against to its queries."""
     backbone = work.backbone
-    made = list(batches(work.test, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False))
-    source = backbone.sources[-1]
-    queries = backbone.model.get_submodule(source.name.rpartition(".")[0]).get_submodule("q_proj")
-
-    class _Stop(Exception):  # noqa: N818
-        pass
-
-    def stop(*_: object) -> None:
-        raise _Stop
-
-    def until(hook: Callable[[Any], Any]) -> Callable[[], None]:
-        def run() -> None:
-            handle = hook(stop)
-            try:
-                for batch in made:
-                    try:
-                        with torch.inference_mode():
-                            backbone._base(**batch.inputs, use_cache=False)
-                    except _Stop:
-                        continue
-            finally:
-                handle.remove()
-
-        return run
-
-    ways = {
-        "to the heads' outputs": until(source.projection.register_forward_pre_hook),
-        "to the queries": until(queries.register_forward_pre_hook),
-    }
+    made = made_before(backbone, work.test)
+    queries = backbone.model.get_submodule(backbone.sources[-1].name.rpartition(".")[0]).get_submodule("q_proj")
+    ways = {"to the heads' outputs": bare(backbone, made), "to the queries": bare(backbone, made, queries)}
     return timer.row("levers", work.name, "one query alone in the deepest layer: at most", ways, note="left out")
 
 
@@ -242,41 +261,6 @@ def depths(work: Workload, timer: Timer) -> list[dict[str, Any]]:
         }
         for layer, model in models.items()
     ]
-
-
-def growth(work: Workload, counts: tuple[int, ...], timer: Timer) -> list[dict[str, Any]]:
-    """Time and memory of predicting and of filling a store, by number of examples; images in files."""
-    fitted = work.fitted()
-    found = []
-    # Pictures come again after a while: sharing them would make many examples cheaper than few.
-    with temporary() as name, levers_set(work.backbone, share_prefixes=False):
-        folder = Path(name)
-        examples = on_disk([*work.pool, *work.test], folder, max(counts))
-        for n in counts:
-            jobs: dict[str, Callable[[], object]] = {
-                "predict": partial(_predict_in_windows, fitted, examples[:n]),
-                "fill a store": partial(_fill, work.backbone, examples[:n], folder / f"store-{n}"),
-            }
-            for what, job in jobs.items():
-                start = timer.clock()
-                with measured(work.backbone) as cost:
-                    job()
-                seconds = timer.clock() - start
-                found.append(
-                    {"what": what, "n": n, "ms_per_example": 1e3 * seconds / n, "peak_mb": (cost.peak_bytes or 0) / 1e6}
-                )
-    return found
-
-
-def _predict_in_windows(fitted: SAVModel, examples: list[Example]) -> int:
-    """As `savs predict` does, which writes each window's answers and forgets them."""
-    return sum(len(fitted.predict(examples[i : i + _WINDOW])) for i in range(0, len(examples), _WINDOW))
-
-
-def _fill(backbone: HuggingFaceBackbone, examples: list[Example], folder: Path) -> int:
-    # The same few pictures come again and again; a text of its own makes each example one to run.
-    different = [replace(example, text=f"{example.text} {row}") for row, example in enumerate(examples)]
-    return fill(ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout), backbone, different)
 
 
 def shallow_equals_whole(work: Workload) -> None:

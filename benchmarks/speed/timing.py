@@ -85,10 +85,12 @@ class Timer:
     Args:
         repeats: how often each way is run.
         clock: `wall`, or `cpu` for the processor seconds of this process, on a machine that is shared.
+        finish: waits for what a way left running, as GPUs do.
     """
 
-    def __init__(self, repeats: int, clock: str) -> None:
+    def __init__(self, repeats: int, clock: str, finish: Callable[[], object] = lambda: None) -> None:
         self.repeats = repeats
+        self.finish = finish
         self.clock = CLOCKS[clock]
 
     def times(self, ways: Mapping[str, Callable[[], object]], repeats: int | None = None) -> dict[str, list[float]]:
@@ -98,6 +100,7 @@ class Timer:
             for name, way in ways.items():
                 start = self.clock()
                 way()
+                self.finish()
                 seconds[name].append(self.clock() - start)
         return seconds
 
@@ -110,10 +113,9 @@ class Timer:
         *,
         target: float | None = None,
         note: str = "",
-        repeats: int | None = None,
     ) -> Row:
         """The first way against the second."""
-        seconds = self.times(ways, repeats)
+        seconds = self.times(ways)
         slow, fast = seconds
         return Row(
             part,
