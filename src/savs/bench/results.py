@@ -318,11 +318,12 @@ def _spent(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> lis
 
 
 def _beside(panel: Panel, data: ColumnData, cells: Mapping[str, RowCells]) -> list[Beside]:
-    """Of the rows of a table; a curve has points enough."""
+    """Of the rows of a table; a curve has points enough, and what only compares has no labels to count in groups."""
+    compares = RANKING if data.column.metric == "groups" else ()
     return [
         Beside(row.name, data.column.name, score, value)
         for row in panel.rows
-        if not panel.counts and (made := cells[row.name].cells)
+        if not panel.counts and row.name not in compares and (made := cells[row.name].cells)
         for score, value in beside(data, [cell.answers for cell in made]).items()
     ]
 
