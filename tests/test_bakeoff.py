@@ -11,10 +11,10 @@ from savs.baselines.heads import SAVs
 from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Unavailable
 from savs.classify import SAVClassifier
+from savs.data.clusters import clusters_of
 from savs.data.example import Example, Media
 from savs.data.tasks import GENERIC
 from savs.errors import DataError, EndpointError
-from savs.grouping import clusters_of
 from savs.intervals import Interval
 from savs.prediction import Prediction
 

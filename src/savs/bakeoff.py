@@ -20,11 +20,12 @@ from savs.baselines.majority import MajorityClass
 from savs.baselines.method import Method, Problem
 from savs.baselines.registry import takes_shots
 from savs.baselines.zero_shot import UNMATCHED
+from savs.data.clusters import clusters_of
 from savs.data.example import Example
 from savs.data.tasks import GENERIC, Task
 from savs.errors import DataError, SavsError
 from savs.evaluation import correctness
-from savs.grouping import clusters_of, clusters_of_groups
+from savs.grouping import clusters_of_groups
 from savs.intervals import Interval, draws_interval, holm, paired_difference, sign_flip_test
 from savs.prediction import Prediction
 

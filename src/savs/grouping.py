@@ -1,18 +1,18 @@
-"""Examples that are scored together, or stand and fall together: by their group, and by the media they share.
+"""Examples that are scored together: which rows make a group, and how a group of two images x two questions lies.
 
 Knows examples only; what is right and what is wrong comes from the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.data.example import Example, Media
-from savs.data.media import content_key, identity
+from savs.data.example import Example
+from savs.data.media import identity
 from savs.errors import DataError
 
 
@@ -26,31 +26,6 @@ def group_rows(examples: Sequence[Example]) -> dict[str, list[int]]:
         if example.group is not None:
             rows.setdefault(example.group, []).append(row)
     return rows
-
-
-def clusters_of(examples: Sequence[Example], *, known_by: Callable[[Media], str] = content_key) -> NDArray[np.intp]:
-    """`[n_examples]` a number for each cluster of examples that share a group, an image or a video.
-
-    Args:
-        examples: with or without groups and media.
-        known_by: what two media have in common that are the same. `identity` opens no file.
-
-    Raises:
-        DataError: a media file is missing.
-    """
-    parent = list(range(len(examples)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    first: dict[str, int] = {}
-    for row, example in enumerate(examples):
-        shared = [known_by(media) for media in example.media]
-        for key in (*shared, *([f"group {example.group}"] if example.group is not None else [])):
-            parent[root(row)] = root(first.setdefault(key, row))
-    return np.unique([root(row) for row in range(len(examples))], return_inverse=True)[1]
 
 
 def clusters_of_groups(examples: Sequence[Example], clusters: NDArray[np.intp]) -> NDArray[np.intp]:

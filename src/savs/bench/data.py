@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from savs.bench.columns import Column
 from savs.bench.miniature import draw_column
 from savs.data.benchmarks import load_benchmark
+from savs.data.clusters import clusters_of
 from savs.data.example import Example, Media
 from savs.data.media import content_key, identity
 from savs.data.sampling import Leak, check_leaks
 from savs.data.tasks import Task
 from savs.errors import DataError
-from savs.grouping import clusters_of
 
 #: Training examples of each class that shots are drawn from: more cost forward passes and change no draw's odds.
 _POOL = 100

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from savs.data.clusters import clusters_of
 from savs.data.example import Example, Media
 from savs.data.hints import closest, listed
 from savs.data.media import content_key, identity
@@ -192,23 +193,9 @@ def unknown_labels(train_labels: Iterable[str], examples: Iterable[Example]) -> 
 
 def _bound_together(examples: Sequence[Example]) -> list[list[Example]]:
     """The examples in sets that share no group, image or video, in the order of their first members."""
-    first_of: dict[tuple[str, str], int] = {}
-    parent = list(range(len(examples)))
-
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = number = parent[parent[number]]
-        return number
-
-    for number, example in enumerate(examples):
-        keys = [] if example.group is None else [("group", example.group)]
-        keys += [("media", identity(media)) for media in example.media]
-        for key in keys:
-            one, other = sorted((root(first_of.setdefault(key, number)), root(number)))
-            parent[other] = one
     sets: dict[int, list[Example]] = defaultdict(list)
-    for number, example in enumerate(examples):
-        sets[root(number)].append(example)
+    for cluster, example in zip(clusters_of(examples, known_by=identity).tolist(), examples, strict=True):
+        sets[cluster].append(example)
     return list(sets.values())
 
 
