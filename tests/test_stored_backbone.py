@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -110,6 +111,20 @@ def test_blocks_of_heads_change_nothing(stored, monkeypatch):
         np.testing.assert_array_equal(by_block.transform(features), whole.transform(features.load().z))
 
 
+def test_a_run_of_rows_is_read_alone_and_nothing_else_is_copied(stored):
+    features = stored.features(fakes.examples(10))
+    held = features.load()
+    expected = held.z[3:7][:, [4, 1]]
+    for some in (features, held, readers.InMemory(held.z)):
+        np.testing.assert_array_equal(some.read_heads([4, 1], slice(3, 7)), expected)
+    whole = np.zeros((1000, 500, 4), dtype=np.float32)
+    tracemalloc.start()
+    readers.InMemory(whole).read_heads([7], slice(0, 900))
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < whole.nbytes / 50
+
+
 def test_stored_features_of_another_shape_are_refused(stored, tmp_path):
     labels = ["a", "b"] * 5
     fitted = SAVClassifier(k=2).fit(stored.features(fakes.examples(10)), labels)
@@ -151,8 +166,8 @@ def test_fewer_layers_are_read_from_a_store_some_heads_at_a_time(stored, fake, m
     most = []
     original = StoredFeatures.read_heads
 
-    def read(self, heads):
-        z = original(self, heads)
+    def read(self, heads, rows=slice(None)):
+        z = original(self, heads, rows)
         most.append(z.size)
         return z
 

@@ -107,9 +107,9 @@ class HeadFeatures:
         """(n_samples, n_heads, head_dim)."""
         return len(self), self.layout.n_heads, self.layout.head_dim
 
-    def read_heads(self, heads: slice | Sequence[int]) -> FloatArray:
-        """Some heads of all examples, in the order of `heads`, which are positions in `layout`."""
-        return np.asarray(self.z[:, heads])
+    def read_heads(self, heads: slice | Sequence[int], rows: slice = slice(None)) -> FloatArray:
+        """Some heads of all examples, or of a run of them, in the order of `heads`, which are positions in `layout`."""
+        return np.asarray(self.z[rows, heads])
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> HeadFeatures:
         """The same features for some of the examples, in the order of `rows`."""

@@ -340,7 +340,7 @@ class SAVModel:
         """What it says of each example, the kept heads being `columns` of the features, which may not fit in memory."""
         predictions: list[Prediction] = []
         for rows in blocks(len(ids), len(columns) * self.layout.head_dim):
-            z = features.take(np.arange(rows.start, rows.stop)).read_heads(list(columns))
+            z = features.read_heads(list(columns), rows)
             some = None if may is None else may[rows]
             predictions += predictions_of(self.classifier, ids[rows], z, self.selected_heads, some)
         return predictions

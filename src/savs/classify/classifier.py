@@ -314,8 +314,7 @@ class SAVClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"offered has shape {offered.shape}; expected {expected}, with a class in every row")
         answers = []
         for rows in blocks(n_samples, len(kept) * max(len(self.classes_), head_dim)):
-            some = features.take(np.arange(rows.start, rows.stop))
-            decisions = self.heads_.decide(some.read_heads(kept).astype(np.float64))
+            decisions = self.heads_.decide(features.read_heads(kept, rows).astype(np.float64))
             if offered is not None:
                 decisions = np.where(offered[rows, None], decisions, -np.inf)
             answers.append(answer(decisions))

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from savs.classify.similarity import Float
 
+#: All rows.
+EVERY = slice(None)
+
 #: Working memory of one block of heads or rows, in array elements (128 MB of float64).
 BLOCK_ELEMENTS = 2**24
 
@@ -28,12 +31,8 @@ class HeadReader(Protocol):
         """(n_samples, n_heads, head_dim)."""
         ...
 
-    def read_heads(self, heads: slice | Sequence[int]) -> NDArray[np.floating]:
-        """Some heads of all examples, in the order asked for: `[n_samples, len(heads), head_dim]`."""
-        ...
-
-    def take(self, rows: NDArray[np.integer]) -> HeadReader:
-        """The same features of some of the examples."""
+    def read_heads(self, heads: slice | Sequence[int], rows: slice = ...) -> NDArray[np.floating]:
+        """Some heads of all examples, or of a run of them, in the order asked for: `[n_rows, len(heads), head_dim]`."""
         ...
 
 
@@ -49,13 +48,9 @@ class InMemory:
         n_samples, n_heads, head_dim = self.array.shape
         return n_samples, n_heads, head_dim
 
-    def read_heads(self, heads: slice | Sequence[int]) -> NDArray[np.floating]:
-        """Some heads of all examples, in the order asked for."""
-        return np.asarray(self.array[:, heads])
-
-    def take(self, rows: NDArray[np.integer]) -> InMemory:
-        """The same features of some of the examples."""
-        return InMemory(self.array[rows])
+    def read_heads(self, heads: slice | Sequence[int], rows: slice = EVERY) -> NDArray[np.floating]:
+        """Some heads of all examples, or of a run of them, in the order asked for."""
+        return np.asarray(self.array[rows, heads])
 
 
 def read_block(features: HeadReader, heads: slice | Sequence[int]) -> Float:

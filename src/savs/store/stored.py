@@ -57,21 +57,24 @@ class StoredFeatures:
             places=tuple(self.places[i] for i in index),
         )
 
-    def read_heads(self, heads: slice | Sequence[int]) -> FloatArray:
-        """Some heads of all examples: float32 `[n_samples, len(heads), head_dim]`, heads in the order asked for.
+    def read_heads(self, heads: slice | Sequence[int], rows: slice = slice(None)) -> FloatArray:
+        """Some heads of all examples: float32 `[n_rows, len(heads), head_dim]`, heads in the order asked for.
 
         Args:
             heads: positions in `layout`.
+            rows: a run of the examples, where not all.
 
         Raises:
             StoreError: a shard is damaged, or is gone.
         """
+        if rows != slice(None):
+            return self.take(np.arange(len(self))[rows]).read_heads(heads)
         columns = list(range(self.layout.n_heads))[heads] if isinstance(heads, slice) else [int(h) for h in heads]
         # Head-major, as the shards are, so that each head's rows lie together for the products that follow.
         z = np.empty((len(columns), len(self), self.layout.head_dim), dtype=np.float32)
-        for shard, positions, rows in self._by_shard if columns else ():
+        for shard, positions, found in self._by_shard if columns else ():
             try:
-                z[:, positions] = part = shard.read(columns, rows)
+                z[:, positions] = part = shard.read(columns, found)
             except OSError as error:
                 raise damaged(shard.path, f"it cannot be read: {error.strerror or error}") from error
             # Nothing else is stored; whether finite numbers are the right ones is what `verify` looks at.
