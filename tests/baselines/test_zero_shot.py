@@ -14,7 +14,7 @@ from savs.baselines.zero_shot import (
     match_answer,
 )
 from savs.data.example import Example
-from savs.data.tasks import Task, load_task
+from savs.data.tasks import LabelRule, Task, load_task
 from tiny_models import MODELS
 
 PETS = ("cat", "dog", "guinea pig")
@@ -53,6 +53,9 @@ def test_words(answer, label):
         ("C: cat", "cat"),
         ("D", UNMATCHED),
         ("A dog", UNMATCHED),
+        ("A\nThe image shows one.", "dog"),
+        ("B - a guinea pig", "guinea pig"),
+        ("A-level", UNMATCHED),
         ("a", UNMATCHED),
         ("cat", "cat"),
     ],
@@ -62,7 +65,8 @@ def test_option_letters_stand_for_the_examples_choices(answer, label):
 
 
 @pytest.mark.parametrize(
-    ("answer", "label"), [("A", "A"), ("b.", "B"), ("(B)", "B"), ("B. something", "B"), ("C", UNMATCHED)]
+    ("answer", "label"),
+    [("A", "A"), ("A - yes", "A"), ("b.", "B"), ("(B)", "B"), ("B. something", "B"), ("C", UNMATCHED)],
 )
 def test_option_letters_that_are_the_classes(answer, label):
     assert match_answer(answer, Example("a", "x"), ("A", "B")) == label
@@ -94,6 +98,12 @@ BLINK = Example("a", "x", choices=("the first image", "the second image", "a cat
 )
 def test_the_text_of_an_option_stands_for_its_letter(answer, label):
     assert match_answer(answer, BLINK, ("A", "B", "C", "D"), load_task("blink")) == label
+
+
+def test_the_numbers_of_classes_in_a_file_are_no_words():
+    task = Task(name="t", template="{q}", label_rule=LabelRule(map={"0": "no", "1": "yes"}))
+    assert match_answer("1 cat", Example("a", "x"), ("no", "yes"), task) == UNMATCHED
+    assert match_answer("Yes, 1 cat", Example("a", "x"), ("no", "yes"), task) == "yes"
 
 
 def test_options_of_one_text_tell_nothing():

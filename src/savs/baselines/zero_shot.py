@@ -30,7 +30,7 @@ Form = Literal["free", "choice"]
 #: After so many tokens a written answer is cut off.
 ANSWER_TOKENS = 16
 
-_LETTER = re.compile(r"\(?([A-Z])(?:[).:]|$)")
+_LETTER = re.compile(r"\(?([A-Z])(?:[).:\n]|\s+[-–—]\s|$)")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def match_answer(answer: str, example: Example, classes: Sequence[str], task: Ta
         place = ord(letter[1]) - ord("A")
         if place < len(options) and options[place][1] in classes:
             return options[place][1]
-    mapped = [*options, *task.label_rule.map.items()]
+    # The files' own numbers for classes are no words.
+    mapped = [*options, *((key, label) for key, label in task.label_rule.map.items() if not key.strip().isdigit())]
     said = [*words.items(), *((_plain(word), label) for word, label in mapped if label in classes)]
     whole = {label for word, label in said if word and word == text}
     # "A cat" begins with an article, and not with option A.

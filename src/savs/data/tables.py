@@ -74,9 +74,12 @@ def _convert(value: object, hint: Any, where: str) -> Any:
         return {str(key): _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if is_dataclass(hint) and isinstance(hint, type):
         return from_table(hint, value, where)
-    if not isinstance(value, hint) or isinstance(value, bool):
-        raise DataError(f"{where} is {_describe(value)}; expected {'text' if hint is str else 'a whole number'}")
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise DataError(f"{where} is {_describe(value)}; expected {_EXPECTED[hint]}")
     return value
+
+
+_EXPECTED = {str: "text", int: "a whole number", bool: "true or false"}
 
 
 def _describe(value: object) -> str:

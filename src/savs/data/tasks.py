@@ -58,6 +58,7 @@ class LabelRule:
         pattern: a regular expression that the whole text must match; its first group is the class.
         map: what each text stands for; a text that is not listed stands for itself.
         otherwise: where set, the class of every text that is not listed in `map`.
+        is_open: whether an answer of that class is any text at all, for which the prompt has no word of its own.
         hidden: texts that say that the label is kept secret: such a row has none.
         blank: where set, a character that stands for a blank in the names of classes.
     """
@@ -65,6 +66,7 @@ class LabelRule:
     pattern: str | None = None
     map: Mapping[str, str] = field(default_factory=dict, hash=False)
     otherwise: str | None = None
+    is_open: bool = False
     hidden: tuple[str, ...] = ()
     blank: str | None = None
 
@@ -159,10 +161,8 @@ class Task:
 
     @property
     def open_label(self) -> str | None:
-        """The class of any answer that the prompt has no word for: `label_rule.otherwise`, where that is so."""
-        label = self.label_rule.otherwise
-        named = label is None or label in self.answers or re.search(rf"(?i)\b{re.escape(label)}\b", self.template)
-        return None if named else label
+        """The class of any answer that the prompt has no word for: `label_rule.otherwise`, where the rule says so."""
+        return self.label_rule.otherwise if self.label_rule.is_open else None
 
     def render(self, row: Cells) -> str:
         """The prompt for one row (after `expand`, with its defaults).
