@@ -129,6 +129,15 @@ def test_a_paired_difference_is_tighter_than_two_separate_intervals():
     assert (mirrored.value, mirrored.low) == pytest.approx((-difference.value, -difference.high))
 
 
+def test_a_single_cluster_tells_nothing_of_its_spread():
+    right = np.array([[1, 0, 1, 1], [1, 0, 0, 1]])
+    alone = draws_interval(right, clusters=[7, 7, 7, 7])
+    assert (alone.low, alone.high, alone.method) == (0.0, 1.0, "none: a single group")
+    lead = paired_difference(right, 1 - right, clusters=[7, 7, 7, 7])
+    assert (lead.low, lead.high) == (-1.0, 1.0)
+    assert draws_interval(right, clusters=[7, 7, 8, 8]).low > 0.0, "two tell something"
+
+
 def test_clusters_are_resampled_whole():
     """Twenty clusters of ten alike: the interval is that of twenty, whatever the number of examples, part by part."""
     rng = np.random.default_rng(0)

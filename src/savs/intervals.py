@@ -112,7 +112,7 @@ def draws_interval(
     understates how much they differ (McCarthy and Snowden 1985). Three draws remain few: where accuracy differs
     much between draws the interval is still too narrow, and more draws are the remedy. With a single draw only
     the examples vary, and the method says so. Where no answer is wrong, or none right, Wilson over examples
-    takes its place.
+    takes its place; a single example, or cluster of examples, says nothing of its spread and gets [0, 1].
 
     Args:
         correct: `[n_draws, n_examples]`, whether each example was answered rightly in each draw, or the share of
@@ -137,6 +137,8 @@ def draws_interval(
     if value in (0.0, 1.0):
         n = int(which.max()) + 1
         return wilson_interval(int(value) * n, n, confidence=confidence, method=f"Wilson over {units}")
+    if which.max() == 0:
+        return Interval(value, 0.0, 1.0, f"none: a single {units.removesuffix('s')}", confidence)
     low, high = _crossed_percentiles(right, members, which, confidence=confidence, n_resamples=n_resamples, seed=seed)
     return Interval(value, low, high, _crossed_name(n_draws, units), confidence)
 
@@ -176,6 +178,8 @@ def paired_difference(
     which, units = _clusters(clusters, a.shape[1])
     members = _members(parts, a.shape[1])
     value = _mean_over(members, difference.mean(axis=0))
+    if which.max() == 0:
+        return Interval(value, -1.0, 1.0, f"none: a single {units.removesuffix('s')}", confidence)
     low, high = _crossed_percentiles(
         difference, members, which, confidence=confidence, n_resamples=n_resamples, seed=seed
     )
