@@ -47,7 +47,9 @@ def test_a_table_is_printed_in_80_columns_and_pages_are_written(quick, model_fol
     assert "reading heads" in first.stderr
     assert "shots a class" not in first.stdout
     whole = run("table1", *options, "--shots", 4)
-    assert "CUB: 4 shots a class, all there are: every draw is the same" in " ".join(whole.stdout.split())
+    assert "CUB: 4 shots a class, all there are, so that draws of as many are all alike" in " ".join(
+        whole.stdout.split()
+    )
     again = run("table1", *options, "--json")
     assert "reading heads" not in again.stderr, "finished cells are not run again"
     table = json.loads(again.stdout)

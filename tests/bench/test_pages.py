@@ -219,7 +219,7 @@ def test_fewer_shots_are_told_on_the_page_and_drawn_where_they_are(backbone, sma
     assert list(axes.lines[0].get_xdata()) == [1, 2, 5, 6], "there are six of each class"
     write_pages(found, tmp_path)
     for page in ("figure4.md", "figure4.html"):
-        assert "MHaluBench: 6 shots a class where 40 were asked for, all there are: " in (tmp_path / page).read_text()
+        assert "MHaluBench: 6 shots a class where 40 were asked for, all there are, " in (tmp_path / page).read_text()
     assert json.loads((tmp_path / "figure4.json").read_text())["columns"][0]["shots"] == found.columns[0].shots
 
 

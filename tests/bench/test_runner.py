@@ -163,7 +163,7 @@ def test_draws_that_take_all_there_is_are_made_once_and_told(bench, small):
     filled = whole.fill(data, [*rows, row("icl-choice")])
     assert [len(filled[name].cells) for name in ("sav", "icl-choice")] == [1, 2], "which four it shows is drawn too"
     assert len(greedy.fill(data, rows)["sav"].cells) == 1
-    same = ": every draw is the same, and was made once"
+    same = ", so that draws of as many are all alike"
     assert bench.shot_note(data, rows) == bench.shot_note(data, rows[:1]) == greedy.shot_note(data, rows[:1]) == ""
     assert whole.shot_note(data, rows) == "6 shots a class, all there are" + same
     assert greedy.shot_note(data, rows) == "6 shots a class where 50 were asked for, all there are" + same

@@ -19,6 +19,8 @@ from savs.errors import DataError
 from savs.prediction import Prediction
 
 FORMAT = 1
+#: Raised whenever a method comes to answer otherwise, set as it was: older cells are then another's.
+ANSWERS = 2
 _COST = ("seconds", "forwards", "peak_bytes")
 
 
@@ -34,6 +36,7 @@ class CellKey:
         settings: what it was set to, where that is not told by its name.
         shots: labelled examples a class; None where the method looks at none.
         seed: of the draw; None where the method looks at no shots.
+        answers: the state of the methods.
     """
 
     column: str
@@ -43,6 +46,7 @@ class CellKey:
     settings: Mapping[str, Any]
     shots: int | None
     seed: int | None
+    answers: int = ANSWERS
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits."""

@@ -253,7 +253,7 @@ class Bench:
         note = " to ".join(map(str, dict.fromkeys((taken[0], taken[-1])))) + " shots a class"
         note += f" where {wanted} were asked for" if taken[0] < wanted else ""
         if all_there_are:
-            return f"{note}, all there are: every draw is the same, and was made once"
+            return f"{note}, all there are, so that draws of as many are all alike"
         return f"{note}: the scarcest class has no more"
 
     def _seeds(self, data: ColumnData, row: Row) -> tuple[int | None, ...]:
