@@ -85,11 +85,13 @@ def test_a_table_in_many_parts(bucket, draw, tmp_path):
     assert told(read_examples(f"{bucket()}/table")) == told(here)
     draw("table/a.png")
     assert len(read_examples(tmp_path / "table")) == 1  # the image: tables beside media are what they always were
-    (tmp_path / "splits").mkdir()
-    for name in ("train-0.parquet", "test-0.parquet"):
-        pq.write_table(pa.table({"question": ["a?"]}), tmp_path / "splits" / name)
-    with pytest.raises(DataError, match=r"did you mean .*test-0\.parquet or .*train-0\.parquet"):
-        read_examples(tmp_path / "splits")
+    for before in ("", "pets_"):
+        splits = tmp_path / f"splits of {before}"
+        splits.mkdir()
+        for name in ("train-0.parquet", "test-0.parquet"):
+            pq.write_table(pa.table({"question": ["a?"]}), splits / f"{before}{name}")
+        with pytest.raises(DataError, match=rf"did you mean .*{before}test-0\.parquet or .*{before}train-0\.parquet"):
+            read_examples(splits)
 
 
 def test_a_folder_of_class_folders(bucket, draw, tmp_path):

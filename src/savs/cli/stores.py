@@ -61,17 +61,20 @@ def loader(store: Path | None, model: str | None, *, device: str | None, **optio
     if store is not None and is_store(store):
         spec = ActivationStore.open(store).spec
         _check_asked(store, spec, model, options)
-        return lambda: reopened(spec, model, device, revision=options.get("revision"))
+        revision = options.get("revision")
+        # The Hub knows a commit by its whole name alone, which the store has.
+        named = None if revision is None or _is_commit(revision) else revision
+        return lambda: reopened(spec, model, device, revision=named)
     if model is None:
         raise BackboneError("no model is named; give --model, or a --store that savs extract has filled")
-    named = model
+    wanted = model
 
     def load() -> Backbone:
-        with waiting(f"loading {named}"):
+        with waiting(f"loading {wanted}"):
             from savs.backbones.huggingface import load_backbone
 
             quiet_loading()
-            return load_backbone(named, device=device, **options)
+            return load_backbone(wanted, device=device, **options)
 
     return load
 

@@ -15,7 +15,7 @@ from savs.data.remote import AnyPath
 from savs.errors import DataError
 
 #: What the parts of a data set are called that must not be mixed.
-_SPLITS = re.compile(r"(train|test|val|dev)", re.IGNORECASE)
+_SPLITS = re.compile(r"(?:^|[-_.])(train|test|val|dev)", re.IGNORECASE)
 #: What other programs leave in folders.
 _JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -57,7 +57,7 @@ def table_parts(folder: AnyPath) -> list[AnyPath]:
     """The Parquet files of a folder that holds one table in parts; none where it holds folders, media or splits."""
     entries = _visible(folder)
     parts = [entry for entry in entries if entry.suffix.lower() == ".parquet" and entry.is_file()]
-    splits = {found.group().lower() for part in parts if (found := _SPLITS.match(part.name))}
+    splits = {found[1].lower() for part in parts if (found := _SPLITS.search(part.name))}
     mixed = len(splits) > 1 or any(guess_kind(entry.name) or entry.is_dir() for entry in entries)
     return [] if mixed else parts
 

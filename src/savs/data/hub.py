@@ -84,10 +84,10 @@ def _files_of(hub: HubName, split: str, datasets: Any) -> dict[str, Any]:
     """
     builder = datasets.load_dataset_builder(hub.name, hub.config)
     files = builder.config.data_files
-    if not files:  # without a network, `datasets` knows what it keeps and no files
+    if not files:  # without a network, of a data set that another program has fetched whole
         return {}
     if split not in files:
-        raise ValueError(f"there is no split {split!r} among {', '.join(files)}")
+        raise ValueError(f"there is no split {split!r} among {', '.join(map(str, files))}")
     return {"data_files": {split: files[split]}, "features": builder.info.features}
 
 
