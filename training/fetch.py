@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from savs.demo.holdout import is_held_out_pictogram
+from savs.demo.holdout import is_held_out_pictogram, kin
 from savs.demo.scenes import combinations
 
 Hand = Literal["google", "twitter"]
@@ -29,10 +29,6 @@ HANDS: tuple[Hand, ...] = ("google", "twitter")
 CACHE = Path(__file__).parent / "cache"
 #: Skin tones and hair styles: parts of pictograms, not pictograms.
 SKIPPED_GROUPS = ("Component",)
-#: Code points for who is shown (from man to family), for gender and direction, and for joining.
-PERSONS = frozenset({"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "1F476", "1F46A"})
-MARKS = frozenset({"2640", "2642", "27A1"})
-JOINTS = frozenset({"200D", "FE0F"})
 
 
 @dataclass(frozen=True)
@@ -124,18 +120,6 @@ def fetch(name: str) -> Path:
 def words(text: str) -> str:
     """A name as plain lower-case words."""
     return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
-
-
-def kin(code: str) -> str:
-    """What is shown, whoever it is: a woman, a man and a person surfing share this, and so do all families.
-
-    Pictograms that differ in the person alone are drawn nearly alike, in some hands exactly alike.
-    """
-    parts = [part for part in code.upper().split("-") if part not in JOINTS]
-    rest = [part for part in parts if part not in PERSONS | MARKS]
-    if rest:
-        return "-".join(["person", *rest] if PERSONS & set(parts) else rest)
-    return "family" if len(parts) > 1 or parts == ["1F46A"] else parts[0]
 
 
 def training_pictograms(found: Sequence[Pictogram]) -> list[Pictogram]:

@@ -51,7 +51,7 @@ def write(results: Sequence[TaskResult], setting: dict[str, Any], given: argpars
     (given.out / "embedded.md").write_text(text, encoding="utf-8")
     (given.out / "embedded.json").write_text(page.as_json(results, verdicts, setting), encoding="utf-8")
     if given.card is not None:
-        page.insert_into_card(given.card, page.card_text(results, setting))
+        page.insert_into_card(given.card, page.card_text(results, verdicts, setting))
     log(f"wrote {given.out / 'embedded.md'}")
 
 

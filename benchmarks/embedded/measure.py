@@ -25,7 +25,8 @@ from benchmarks.embedded.methods import (
     unmatched_rate,
 )
 from benchmarks.embedded.tasks import BenchTask
-from savs.grouping import group_rows, two_by_two
+from savs.data.clusters import clusters_of
+from savs.grouping import clusters_of_groups, group_rows, two_by_two
 from savs.intervals import N_RESAMPLES, Interval, draws_interval, paired_difference
 
 Right = NDArray[np.bool_]
@@ -64,6 +65,8 @@ class TaskResult:
         unmatched: share of written answers that name no class, by row.
         accuracy: by row.
         whole: by kind of score (`pair`, or `question`, `image`, `group`), then by row; empty without groups.
+        n_apart: test examples that are like none of the pool, where others are.
+        apart: accuracy on these, by row; empty where all are alike in that.
         zero_shot: SAVs less the best of the zero-shot rows.
         zero_shot_as_given: SAVs less the better zero-shot answer in the labels as they stand.
         control: SAVs less the best control.
@@ -84,6 +87,8 @@ class TaskResult:
     unmatched: Mapping[str, float]
     accuracy: Mapping[str, Interval]
     whole: Mapping[str, Mapping[str, Interval]]
+    n_apart: int
+    apart: Mapping[str, Interval]
     zero_shot: Difference
     zero_shot_as_given: Difference
     control: Difference
@@ -117,13 +122,18 @@ def measure(
         n_resamples: of each bootstrap.
     """
     data = task.data
+    clusters = clusters_of(data.test)
     interval = partial(draws_interval, seed=seed, n_resamples=n_resamples)
-    less = partial(_difference, seed=seed, n_resamples=n_resamples)
+    less = partial(_difference, clusters=clusters, seed=seed, n_resamples=n_resamples)
     truth = np.array([str(example.label) for example in data.test])
     right = {name: labels == truth for name, labels in answers.items()}
     counts = [int((truth == label).sum()) for label in data.classes]
     whole = {name: _whole(task, correct) for name, correct in right.items()}
     kinds = next(iter(whole.values())).keys()
+    # A group has one point, or two beside each other: of its questions, or of its images.
+    groups = clusters_of_groups(data.test, clusters) if kinds else clusters[:0]
+    points = {kind: np.repeat(groups, whole[SAVS][kind].shape[1] // len(groups)) for kind in kinds}
+    apart = np.flatnonzero(task.apart) if task.apart else np.arange(0)
     return TaskResult(
         name=task.name,
         asks=data.asks,
@@ -138,18 +148,25 @@ def measure(
         n_test=len(truth),
         majority=max(counts) / len(truth),
         unmatched={name: unmatched_rate(answers[name]) for name in (FREE, FREE_WORDS) if name in answers},
-        accuracy={name: interval(correct) for name, correct in right.items()},
-        whole={kind: {name: interval(whole[name][kind]) for name in whole} for kind in kinds},
+        accuracy={name: interval(correct, clusters=clusters) for name, correct in right.items()},
+        whole={kind: {name: interval(whole[name][kind], clusters=points[kind]) for name in whole} for kind in kinds},
+        n_apart=len(apart),
+        apart={name: interval(correct[:, apart], clusters=clusters[apart]) for name, correct in right.items()}
+        if len(apart)
+        else {},
         zero_shot=less(right, ZERO_SHOT),
         zero_shot_as_given=less(right, (FREE, CHOICE)),
         control=less(right, CONTROLS),
     )
 
 
-def _difference(right: Mapping[str, Right], others: Sequence[str], *, seed: int, n_resamples: int) -> Difference:
+def _difference(
+    right: Mapping[str, Right], others: Sequence[str], *, clusters: NDArray[np.intp], seed: int, n_resamples: int
+) -> Difference:
     """SAVs less the most accurate of the others."""
     best = max((name for name in others if name in right), key=lambda name: right[name].mean())
-    return Difference(best, paired_difference(right[SAVS], right[best], seed=seed, n_resamples=n_resamples))
+    by = paired_difference(right[SAVS], right[best], clusters=clusters, seed=seed, n_resamples=n_resamples)
+    return Difference(best, by)
 
 
 def _whole(task: BenchTask, correct: Right) -> dict[str, Right]:
@@ -222,7 +239,14 @@ def aims(results: Sequence[TaskResult]) -> list[Aim]:
                 )
             )
     found += [
-        _against(result, result.zero_shot, "level with the better zero-shot, or above", needed=("above", "level"))
+        _against(
+            result,
+            result.zero_shot,
+            "level with the better zero-shot, or above",
+            needed=("above", "level"),
+            beside=f"; zero-shot {100 * result.interval(BEST_ZERO_SHOT).value:.1f}%, majority "
+            f"{100 * result.majority:.1f}%",
+        )
         for result in results
         if result.words_known
     ]
@@ -234,11 +258,11 @@ def aims(results: Sequence[TaskResult]) -> list[Aim]:
     return found
 
 
-def _against(result: TaskResult, difference: Difference, says: str, *, needed: Sequence[str]) -> Aim:
+def _against(result: TaskResult, difference: Difference, says: str, *, needed: Sequence[str], beside: str = "") -> Aim:
     by = difference.by
     return Aim(
         f"{result.name}: {says}",
         f"{100 * by.value:+.1f} [{100 * by.low:+.1f}, {100 * by.high:+.1f}] points against {difference.other}: "
-        f"{difference.verdict}",
+        f"{difference.verdict}{beside}",
         difference.verdict in needed,
     )

@@ -56,12 +56,15 @@ def render(
             "# The embedded model: what it can and cannot do",
             f"Made by `{setting['command']}`, which writes this page, its figure and "
             f"[`embedded.json`](embedded.json) with every number. Nothing here was edited by hand.",
-            f"{len(results)} tasks that the embedded model's training never saw. Each is fitted on "
+            f"{len(results)} tasks in words, and on images, that the embedded model's training never saw. Those on "
+            "drawn scenes and easy-vqa ask of such scenes what training, too, asked of others; digits, textile, "
+            "invented names and OpenMoji are of another kind than anything in training. Each is fitted on "
             f"{setting['shots']} labelled examples a class (fewer where a task says so) in {setting['draws']} draws, "
             "and tested on the same examples in each. Tasks, prompts, settings and aims were fixed before the model "
-            "that is measured here existed. Brackets hold a 95 % interval for new shots and new test "
-            "examples at once (draws and examples are resampled crosswise; where examples come in pairs or groups, "
-            "accuracy counts them as if they stood alone, and the table of whole groups does not).",
+            "that is measured here existed, and did not change; training did, after two earlier models were measured "
+            "on them: letters and more questions about pairs of images were added, and relatives of held-out "
+            "pictograms left out. Brackets hold a 95 % interval for new shots and new test examples at once (draws "
+            "and examples are resampled crosswise, examples that share an image or a group together).",
             "## At a glance",
             f"![Accuracy of each method on each task]({figure})",
             summary_table(results),
@@ -69,7 +72,8 @@ def render(
             "writes, or the likeliest label, each with the labels as they stand and with words that the model knows in "
             "their place. *Pixels* and *vision tower* are nearest class means without the text decoder (the tower's "
             "tokens pooled to their mean and maximum), centred on the shots. *Random decoder* is SAVs over the trained "
-            "tower under a decoder with random weights, *random weights* SAVs over the same architecture untrained. "
+            "tower under a decoder with random weights, *random weights* SAVs over the same architecture untrained, "
+            "both drawn once, as the library draws them. "
             "No prompt is worded as any of training's questions (easy-vqa excepted); how the model answers in words "
             "that training used is told by the gates of its card. "
             f"SAVs keep 20 of {setting['heads']} heads, a larger share than the paper's 20 of 784. "
@@ -77,10 +81,12 @@ def render(
             _wins_and_losses(results),
             "## Aims",
             _aims_section(aims),
+            *_nothing_shown(results),
             "## All rows",
             _full_table(results),
             _zero_shot_legend(results),
             *_whole_section(results),
+            *_apart_section(results),
             "## SAVs against the best of the others",
             _difference_table(results),
             "Points of accuracy, SAVs less the other, paired over draws and examples. The other is the one with the "
@@ -129,13 +135,24 @@ def insert_into_card(card: Path, table: str) -> None:
     card.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
-def card_text(results: Sequence[TaskResult], setting: Mapping[str, Any]) -> str:
-    """What goes into the card: the summary and where it comes from."""
+def card_text(results: Sequence[TaskResult], aims: Sequence[Aim], setting: Mapping[str, Any]) -> str:
+    """What goes into the card: the summary, what it shows and does not show, and where it comes from."""
+    missed = [aim.says for aim in aims if not aim.met]
     return "\n\n".join(
         [
+            "### As a classifier",
+            "SAVs and what they must be compared with, asked in words that training never used:",
             summary_table(results),
-            f"Accuracy in %, {setting['shots']} shots a class or fewer, {setting['draws']} draws, 95 % intervals; made "
-            f"by `{setting['command']}` on revision `{setting['model']['revision']}`. Every row, control and aim "
+            f"Accuracy in %, {setting['shots']} shots a class or fewer, {setting['draws']} draws, 95 % intervals; the "
+            "best of a row is bold. *Zero-shot* is the best of four answers without shots, chosen after the fact. "
+            "*Pixels* and *vision tower* are class means without the decoder; *random decoder* is the trained tower "
+            "under an untrained one. *SAVs* are the paper's rule, the four to their right other rules over the same "
+            "heads.",
+            _wins_and_losses(results),
+            *_nothing_shown(results),
+            f"Of {len(aims)} aims set before, {len(aims) - len(missed)} are met. "
+            + (f"Missed: {'; '.join(missed)}." if missed else ""),
+            f"Made by `{setting['command']}` on revision `{setting['model']['revision']}`. Every row, control and aim "
             "stands in `docs/results/embedded.md` of the repository.",
         ]
     )
@@ -164,6 +181,35 @@ def _wins_and_losses(results: Sequence[TaskResult]) -> str:
     }
     found = [f"{where} on {_listed(tasks) if tasks else 'no task'}" for where, tasks in against.items()]
     return f"By intervals that leave out zero, SAVs are {'; '.join(found)}."
+
+
+def _nothing_shown(results: Sequence[TaskResult]) -> list[str]:
+    """What being level with zero-shot does not say."""
+    idle = [result.name for result in results if result.interval(BEST_ZERO_SHOT).low <= result.majority]
+    both = [result.name for result in results if result.name in idle and result.accuracy[SAVS].low <= result.majority]
+    said = []
+    if idle:
+        said.append(
+            f"On {_listed(idle)} even the best zero-shot answer is not clearly better than always giving the commonest "
+            "label, so that to be level with it, or above, is no merit there"
+        )
+    if both:
+        said.append(f"on {_listed(both)} SAVs are not either")
+    return [f"{'; '.join(said)}."] if said else []
+
+
+def _apart_section(results: Sequence[TaskResult]) -> list[str]:
+    some = [result for result in results if result.apart]
+    if not some:
+        return []
+    rows = [
+        [name, *(_with_interval(result.apart[name]) for result in some)] for name in (method.name for method in METHODS)
+    ]
+    return [
+        "## Apart from relatives",
+        _table(["accuracy, %", *(f"{result.name}: {result.n_apart} of {result.n_test}" for result in some)], rows),
+        "Only test examples that differ from every example that may be a shot in more than who is shown.",
+    ]
 
 
 def _note_of_words(results: Sequence[TaskResult]) -> str:

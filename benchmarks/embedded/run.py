@@ -66,7 +66,7 @@ def shortened(task: BenchTask, most: int | None) -> BenchTask:
     """The task with at most so many test examples, for a trial."""
     if most is None:
         return task
-    return replace(task, data=replace(task.data, test=task.data.test[:most]))
+    return replace(task, data=replace(task.data, test=task.data.test[:most]), apart=task.apart[:most])
 
 
 def log(text: str) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.embedded.sources import EASY_VQA, EMOJI_NAMES, OPENMOJI, TEXTILE, Source, fetch
 from savs.data.example import Example, Media
 from savs.data.tasks import Task
-from savs.demo.holdout import is_held_out_pictogram
+from savs.demo.holdout import is_held_out_pictogram, kin
 from savs.demo.tasks import DEMO_TASKS, POOL_PER_CLASS, DemoTask, load_demo_task
 from savs.errors import DataError
 
@@ -44,11 +44,13 @@ class BenchTask:
         data: prompt, classes, examples to draw shots from and examples to test on.
         shots: labelled examples a class, or None for as many as the run asks for.
         note: what a reader must know about the data.
+        apart: of each test example, whether it is like none that shots are drawn from; empty where none is.
     """
 
     data: DemoTask
     shots: int | None = None
     note: str = ""
+    apart: tuple[bool, ...] = ()
 
     @property
     def name(self) -> str:
@@ -173,12 +175,16 @@ def _subgroups(rng: np.random.Generator) -> BenchTask:
     examples = [(sign.held_out, _sign_example(SUBGROUPS, sign, sign.subgroup)) for sign in signs]
     pool = _first_of_each(POOL_PER_CLASS, (example for held_out, example in examples if not held_out))
     test = [example for held_out, example in examples if held_out]
+    shown = {kin(example.id) for example in pool}
+    apart = tuple(kin(example.id) not in shown for example in test)
     return _bench(
         replace(SUBGROUPS, labels=labels),
         pool,
         test,
         note="tested on held-out concepts; the shots are OpenMoji's drawings of other concepts, since no subgroup has "
-        "enough that were held out",
+        f"enough that were held out; {len(test) - sum(apart)} of the tested differ from one that may be a shot in the "
+        "person alone, such as a woman surfing from a man surfing",
+        apart=apart,
     )
 
 
@@ -250,9 +256,15 @@ def _first_of_each(count: int, examples: Iterable[Example]) -> list[Example]:
 
 
 def _bench(
-    task: Task, pool: list[Example], test: list[Example], *, shots: int | None = None, note: str = ""
+    task: Task,
+    pool: list[Example],
+    test: list[Example],
+    *,
+    shots: int | None = None,
+    note: str = "",
+    apart: tuple[bool, ...] = (),
 ) -> BenchTask:
-    return BenchTask(DemoTask(task.name, task.description, task, tuple(pool), tuple(test)), shots, note)
+    return BenchTask(DemoTask(task.name, task.description, task, tuple(pool), tuple(test)), shots, note, apart)
 
 
 def _read(archive: tarfile.TarFile, member: str | tarfile.TarInfo) -> bytes:

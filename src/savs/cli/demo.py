@@ -26,7 +26,7 @@ def demo(
         Path, typer.Option("--out", "-o", help="The page to write.", rich_help_panel=OUTPUT, metavar="FILE")
     ] = PAGE,
     shots: Annotated[int, typer.Option(min=1, max=60, help="Labelled examples of each class.", metavar="K")] = 20,
-    draws: Annotated[int, typer.Option(min=2, help="How often the shots are drawn.", metavar="N")] = 3,
+    draws: Annotated[int, typer.Option(min=2, help="How often the shots are drawn.", metavar="N")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the data and the draws.", metavar="S")] = 0,
     every_task: Annotated[bool, typer.Option("--all", help="All tasks, not only those of the short tour.")] = False,
     as_json: AsJson = False,
@@ -84,7 +84,7 @@ def _table(results: Sequence[TaskResult]) -> Table:
         caption_justify="left",
     )
     table.add_column("task", no_wrap=True)
-    for name in ("classes", "shots", "chance", "zero-shot", "SAVs", "heads", "sec."):
+    for name in ("classes", "shots", "chance", "majority", "zero-shot", "SAVs", "heads"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         savs = result.savs
@@ -93,10 +93,10 @@ def _table(results: Sequence[TaskResult]) -> Table:
             str(len(result.task.classes)),
             str(result.shots),
             _percent(result.chance),
+            _percent(result.majority),
             _percent(result.zero_shot.value),
             f"{_percent(savs.value)} [{_percent(savs.low)}, {_percent(savs.high)}]",
             f"{len(result.selected_heads)} of {result.model.layout.n_heads}",
-            f"{result.seconds:.0f}",
         )
     return table
 

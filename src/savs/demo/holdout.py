@@ -21,6 +21,11 @@ EVALUATION_SPLITS = ("easy_vqa/data/test",)
 #: Words that mean nothing to the model: the evaluation's invented classes. No training text contains them.
 INVENTED_NAMES = ("blicket", "dax", "fep", "gorp", "kiki", "modi", "toma", "wug", "zavo", "lopa", "bouba", "tupe")
 
+#: Code points for who is shown (from man to family), for gender and direction, and for joining.
+PERSONS = frozenset({"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "1F476", "1F46A"})
+MARKS = frozenset({"2640", "2642", "27A1"})
+JOINTS = frozenset({"200D", "FE0F"})
+
 
 def _is_held_out(kind: str, name: str) -> bool:
     digest = hashlib.sha256(f"{kind}:{name}".encode()).digest()
@@ -35,3 +40,15 @@ def is_held_out_combination(shape: str, colour: str) -> bool:
 def is_held_out_pictogram(name: str) -> bool:
     """Whether a pictogram concept, by its Unicode name, is kept out of training in every drawing hand."""
     return _is_held_out("pictogram", " ".join(name.lower().split()))
+
+
+def kin(code: str) -> str:
+    """What is shown, whoever it is: a woman, a man and a person surfing share this, and so do all families.
+
+    Pictograms that differ in the person alone are drawn nearly alike, in some hands exactly alike.
+    """
+    parts = [part for part in code.upper().split("-") if part not in JOINTS]
+    rest = [part for part in parts if part not in PERSONS | MARKS]
+    if rest:
+        return "-".join(["person", *rest] if PERSONS & set(parts) else rest)
+    return "family" if len(parts) > 1 or parts == ["1F46A"] else parts[0]

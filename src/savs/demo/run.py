@@ -20,11 +20,13 @@ from threadpoolctl import threadpool_limits
 from savs.backbones.base import Backbone, Progress
 from savs.baselines.zero_shot import UNMATCHED, closed_choice, free_answer
 from savs.classify import SAVClassifier
+from savs.data.clusters import clusters_of
 from savs.data.sampling import sample_shots
 from savs.demo.tasks import POOL_PER_CLASS, SHOWN_TASKS, DemoTask, load_demo_task
 from savs.evaluation import correctness, evaluate
 from savs.extraction import extract
 from savs.features import HeadFeatures, HeadId
+from savs.grouping import clusters_of_groups
 from savs.intervals import Interval, draws_interval
 from savs.model import SAVModel
 from savs.prediction import Prediction
@@ -137,7 +139,7 @@ def run_demo(
     *,
     tasks: Sequence[str] = SHOWN_TASKS,
     shots: int = 20,
-    draws: int = 3,
+    draws: int = 5,
     seed: int = 0,
     stage: Stage = lambda _title: nullcontext(),
 ) -> list[TaskResult]:
@@ -180,9 +182,11 @@ def _run_task(backbone: Backbone, task: DemoTask, shots: int, draws: int, seed: 
         return [clone(classifier).fit(pool.z[chosen], labels[chosen]).predict(test.z) for chosen in rows]
 
     truth = np.array([str(label) for label in test.labels])
+    clusters = clusters_of(task.test)
 
     def accuracy(classifier: SAVClassifier, shots: int = shots) -> Interval:
-        return draws_interval(np.stack([given == truth for given in draws_of(classifier, shots)]), seed=seed)
+        right = np.stack([given == truth for given in draws_of(classifier, shots)])
+        return draws_interval(right, clusters=clusters, seed=seed)
 
     n_heads = backbone.layout.n_heads
     counts = (*(k for k in HEAD_COUNTS if k < n_heads), n_heads)
@@ -224,7 +228,8 @@ def _whole(task: DemoTask, draws: Sequence[NDArray[np.str_]], seed: int) -> Inte
     for labels in draws:
         answers = [Prediction(example.id, str(label), {}, {}) for example, label in zip(task.test, labels, strict=True)]
         right.append(correctness(task.test, answers, unit="group"))
-    return draws_interval(np.stack(right), seed=seed)
+    groups = clusters_of_groups(task.test, clusters_of(task.test))
+    return draws_interval(np.stack(right), clusters=groups, seed=seed)
 
 
 def embed(test: HeadFeatures, head: HeadId, seed: int) -> NDArray[np.floating]:
