@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -160,6 +161,17 @@ def test_of_all_that_is_written_only_letters_are_drawn():
     assert len(told) == 52 and ("letters", "capital letters", "capital q") in told
     one, again, other = (letters.draw(letter, np.random.default_rng(0), 64) for letter in "qqQ")
     assert (one == again).all() and (one != other).any()
+
+
+def test_letters_are_drawn_in_the_fonts_of_the_card_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(letters, "font_files", letters.font_files.__wrapped__)  # what an earlier test found is kept
+    letters.draw("q", np.random.default_rng(0), 64)
+    shutil.copytree(Path(letters.matplotlib.get_data_path(), "fonts", "ttf"), tmp_path / "fonts" / "ttf")
+    with (tmp_path / "fonts" / "ttf" / f"{letters.FONTS[-1]}.ttf").open("ab") as font:
+        font.write(b"another")
+    monkeypatch.setattr(letters.matplotlib, "get_data_path", lambda: tmp_path)
+    with pytest.raises(RuntimeError, match=r"the 11 fonts in .* have SHA-256 .*: install matplotlib==3"):
+        letters.draw("q", np.random.default_rng(0), 64)
 
 
 def drawing(colour: str, **kept) -> Pictogram:
