@@ -56,7 +56,7 @@ def training_table(log: Sequence[Mapping], phases: Sequence[Phase], device: str)
         minutes += 0 if name == BESIDE else took
         seen = asked.get(name) or (f"{last[name]['step']:,} batches" if "step" in last[name] else "")
         rows.append([name, what, seen, f"{took:.1f}"])
-    rows.append(["together", f"*{BESIDE}* runs beside the tower", "", f"{minutes:.0f}"])
+    rows.append(["together", f"the sum of the steps but *{BESIDE}*, which runs beside the tower", "", f"{minutes:.0f}"])
     return _table(["step", "what it does", "seen", "minutes"], rows) + (
         f"\n\nMeasured on {device} with {_versions()}; checkpoints included, gates not."
     )

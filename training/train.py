@@ -34,6 +34,7 @@ from measure import measure
 from runfiles import (
     DEVICE,
     HERE,
+    LOG,
     MODEL,
     SEED,
     load,
@@ -155,6 +156,8 @@ def export(run: Path, recipe: Recipe, folder: Path) -> None:
     model, tokenizer = trained(run, recipe)
     decoder.save(model, decoder.build_processor(tokenizer), folder)
     draw_curve(read_log(run), folder / "training-curve.png")
+    if folder == MODEL:
+        shutil.copy(run / LOG, HERE / LOG)  # of the shipped model the log stays, of any other the run holds it
     if not (folder / "README.md").exists():
         shutil.copy(MODEL / "README.md", folder / "README.md")
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"

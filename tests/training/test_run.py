@@ -58,6 +58,15 @@ def test_a_rehearsal_takes_every_step_of_the_recipe():
     assert together.endswith("| 9 |"), "what runs beside the tower takes no time of its own"
 
 
+def test_the_kept_log_is_that_of_the_table_in_the_card():
+    table = card.training_table(runfiles.read_log(TRAINING), train.RECIPE.phases, "2 CPU cores").splitlines()
+    rows = [row for row in table if row.startswith("| ")]
+    assert len(rows) == len(card.STEPS) + 3
+    told = (MODEL / "README.md").read_text()
+    assert not [row for row in rows if row not in told]
+    assert "(../../../../training/log.jsonl)" in told
+
+
 def test_the_card_names_every_source_with_its_checksum():
     told = (MODEL / "README.md").read_text()
     rows = card.data_table().splitlines()[2:]
@@ -118,13 +127,18 @@ def test_a_finished_run_is_measured_into_its_card_and_nothing_else_changes(finis
     assert torch.get_num_threads() == begun
 
 
-def test_the_last_step_measures_what_it_wrote(finished, tmp_path, monkeypatch):
+def test_the_last_step_measures_what_it_wrote_and_keeps_the_log_of_the_shipped_model(finished, tmp_path, monkeypatch):
+    folder, kept = tmp_path / "model", tmp_path / runfiles.LOG
     for name in card.STEPS:
         runfiles.log(finished, phase=name, step=3, seconds=90.0)
+    monkeypatch.setattr(train, "HERE", tmp_path)
     monkeypatch.setattr(train.gates, "score_all", lambda folder, n: {gate.name: 1.0 for gate in train.gates.GATES})
-    train.export(finished, train.REHEARSAL, tmp_path / "model")
-    told = (tmp_path / "model" / "README.md").read_text()
-    assert told.count("over 6 drawn examples") == 1
+    train.export(finished, train.REHEARSAL, folder)
+    assert (folder / "README.md").read_text().count("over 6 drawn examples") == 1
+    assert not kept.exists(), "the log of a rehearsal is not that of the shipped weights"
+    monkeypatch.setattr(train, "MODEL", folder)
+    train.export(finished, train.REHEARSAL, folder)
+    assert kept.read_text() == (finished / runfiles.LOG).read_text()
 
 
 def test_what_was_not_written_by_the_run_or_is_not_finished_is_not_measured(finished, tmp_path):
