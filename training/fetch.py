@@ -212,7 +212,10 @@ def _easy_half(folder: str) -> list[EasyImage]:
 
 
 def augment(image: Image.Image, rng: np.random.Generator, *, strong: bool) -> np.ndarray:
-    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: crop, tint, blur, noise."""
+    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: moved, tinted, with noise.
+
+    It is scaled and shifted, and with `strong` turned too, so that its edges may be cut off.
+    """
     size = image.size[0]
     turn = float(rng.normal(0, 6)) if strong else 0.0
     reach = 0.22 if strong else 0.06
