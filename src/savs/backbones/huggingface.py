@@ -249,7 +249,7 @@ class HuggingFaceBackbone:
 
         Raises:
             BackboneError: the model is an encoder-decoder, one example alone does not fit in memory, or has media that
-                the model cannot take.
+                the model cannot take; an answer has no token of its own, or its processor writes it with others.
             DataError: an answer is empty, or an image or a video cannot be opened.
         """
         if getattr(self.model.config, "is_encoder_decoder", False):
@@ -270,7 +270,11 @@ class HuggingFaceBackbone:
             asked = [(row, column) for column in range(len(answers)) for row in rows if may[row, column]]
             written = answer_tokens(self, [examples[row] for row, _ in asked], [answers[column] for _, column in asked])
             # An answer of one token is read off the prompt's own last position: one pass serves them all.
-            single = {pair: tokens[0] for pair, tokens in zip(asked, written, strict=True) if len(tokens) == 1}
+            single = {
+                pair: answer.tokens[0]
+                for pair, answer in zip(asked, written, strict=True)
+                if len(answer.tokens) == 1 and answer.apart
+            }
             prompts = list(dict.fromkeys(row for row, _ in single))
             firsts = dict(zip(prompts, self._first([examples[row] for row in prompts]), strict=True))
             for (row, column), token in single.items():
