@@ -136,6 +136,6 @@ def _first_token_losses(
 ) -> NDArray[np.float64]:
     with steered(backbone, vectors, gates[part]):
         logits, tokens, row = answer_logits(backbone, rows[part], [answer] * len(rows[part]))
-    first = torch.searchsorted(row, row.unique())
+    first = torch.searchsorted(row, torch.arange(len(rows[part]), device=row.device))
     chosen = logits[first].log_softmax(dim=-1).gather(1, tokens[first, None])[:, 0]
     return np.asarray(-chosen.double().cpu().numpy())
