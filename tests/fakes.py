@@ -53,7 +53,7 @@ class FakeBackbone:
     def generate(self, examples, *, max_new_tokens=16, progress=None):
         return [example.text for example in examples]
 
-    def answer_log_likelihoods(self, examples, answers, *, offered=None, progress=None):
+    def answer_log_likelihoods(self, examples, answers, *, offered=None, summed=False, progress=None):
         return np.zeros((len(examples), len(answers)))
 
 

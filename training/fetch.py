@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from savs.demo.holdout import is_held_out_pictogram, kin
+from savs.demo.holdout import EVALUATION_SPLITS, is_held_out_pictogram, kin
 from savs.demo.scenes import combinations
 
 Hand = Literal["google", "twitter"]
@@ -171,15 +171,24 @@ def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedRea
     return io.BytesIO(stream.read())
 
 
-def easy_vqa(split: Literal["train", "test"] = "train") -> list[EasyImage]:
-    """One half of easy-VQA. The test half is for `gates.py` only."""
+def easy_vqa() -> list[EasyImage]:
+    """The training half of easy-VQA."""
+    return _easy_half("easy_vqa/data/train")
+
+
+def easy_vqa_test() -> list[EasyImage]:
+    """The test half of easy-VQA, for `gates.py` only."""
+    return _easy_half(EVALUATION_SPLITS["easy-vqa"])
+
+
+def _easy_half(folder: str) -> list[EasyImage]:
     with zipfile.ZipFile(fetch("easy-vqa")) as archive:
         questions: dict[int, list[tuple[str, str]]] = {}
-        for question, answer, image in json.loads(archive.read(f"easy_vqa/data/{split}/questions.json")):
+        for question, answer, image in json.loads(archive.read(f"{folder}/questions.json")):
             questions.setdefault(image, []).append((question, answer))
         return [
             EasyImage(
-                Image.open(io.BytesIO(archive.read(f"easy_vqa/data/{split}/images/{image}.png"))).convert("RGB"),
+                Image.open(io.BytesIO(archive.read(f"{folder}/images/{image}.png"))).convert("RGB"),
                 tuple(pairs),
             )
             for image, pairs in sorted(questions.items())
@@ -187,7 +196,10 @@ def easy_vqa(split: Literal["train", "test"] = "train") -> list[EasyImage]:
 
 
 def augment(image: Image.Image, rng: np.random.Generator, *, strong: bool) -> np.ndarray:
-    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: crop, tint, blur, noise."""
+    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: moved, tinted, with noise.
+
+    It is scaled and shifted, and with `strong` turned too, so that its edges may be cut off.
+    """
     size = image.size[0]
     turn = float(rng.normal(0, 6)) if strong else 0.0
     reach = 0.22 if strong else 0.06

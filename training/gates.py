@@ -19,7 +19,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import questions
 from asking import Question, ask
-from fetch import HANDS, easy_vqa, pictograms
+from fetch import HANDS, easy_vqa_test, pictograms
 from other_questions import pair_questions
 from runfiles import MODEL
 from savs.demo.scenes import Scene, render, sample_scene
@@ -73,7 +73,7 @@ def about_pairs(rng: np.random.Generator, n: int) -> list[Asked]:
 
 def about_easy(rng: np.random.Generator, n: int) -> list[Asked]:
     """Questions of easy-VQA's test half, as they stand there."""
-    pairs = [(item.image, pair) for item in easy_vqa("test") for pair in item.questions]
+    pairs = [(item.image, pair) for item in easy_vqa_test() for pair in item.questions]
     chosen = rng.choice(len(pairs), n, replace=False)
     return [Asked((pairs[i][0],), Question("easy", *pairs[i][1])) for i in chosen]
 

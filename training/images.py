@@ -143,7 +143,7 @@ def draw_data(n_scenes: int, copies: int, n_letters: int, every: int = 1) -> tup
     are left out, and so are those whose questions do not tell both shape and colour.
     """
     seen = training_pictograms([item for hand in HANDS for item in pictograms(hand)])
-    easy = [(item, known) for item in easy_vqa("train") if (known := easy_object(item)) and not known.is_held_out]
+    easy = [(item, known) for item in easy_vqa() if (known := easy_object(item)) and not known.is_held_out]
     written = [letters.describe(_letter(i)) for i in range(n_letters)]
     vocabularies = {key: sorted({getattr(p, key) for p in seen} | {each[key] for each in written}) for key in NAMED}
     jobs, easy = [(p, i) for i, p in enumerate(seen[::every] * copies)], easy[::every]

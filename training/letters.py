@@ -5,7 +5,9 @@ A letter counts as a pictogram of the group "letters". No digit is drawn. Knows 
 
 from __future__ import annotations
 
+import hashlib
 import string
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +22,9 @@ FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold"),
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
 )
+#: Of their files in turn, and the version of Matplotlib whose fonts the shipped weights learned from.
+FONTS_SHA256 = "759e6551147cc60a7f7c345f07780fa39671040bd8a01c65ecfd21067d5bf747"
+FONTS_VERSION = "3.11.2"
 #: The least difference of ink and ground, of 255, in grey.
 CONTRAST = 90
 
@@ -30,13 +35,35 @@ def describe(letter: str) -> dict[str, str]:
     return {"group": GROUP, "subgroup": f"{case} letters", "name": f"{case} {letter.lower()}"}
 
 
+@cache
+def font_files() -> tuple[Path, ...]:
+    """The files of the fonts, in the order of `FONTS`.
+
+    Raises:
+        RuntimeError: where they are not those that the checksum names.
+    """
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    files = tuple(folder / f"{name}.ttf" for name in FONTS)
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    if digest != FONTS_SHA256:
+        raise RuntimeError(
+            f"the {len(files)} fonts in {folder} have SHA-256 {digest}, expected {FONTS_SHA256}: "
+            f"install matplotlib=={FONTS_VERSION}"
+        )
+    return files
+
+
 def draw(letter: str, rng: np.random.Generator, side: int) -> np.ndarray:
-    """One letter, uint8 `[side, side, 3]`: any font, size, weight, slant and pair of colours, often coarse."""
+    """One letter, uint8 `[side, side, 3]`: any font, size, weight, slant and pair of colours, often coarse.
+
+    Raises:
+        RuntimeError: the fonts are not those that the checksum names.
+    """
+    fonts = font_files()
     ground, ink = rng.integers(0, 256, (2, 3))
     while abs(int(ground.mean()) - int(ink.mean())) < CONTRAST:
         ground, ink = rng.integers(0, 256, (2, 3))
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{FONTS[rng.integers(len(FONTS))]}.ttf")
-    font = ImageFont.truetype(path, int(side * rng.uniform(0.6, 1.3)))
+    font = ImageFont.truetype(fonts[rng.integers(len(fonts))], int(side * rng.uniform(0.6, 1.3)))
     image = Image.new("RGB", (side, side), tuple(ground.tolist()))
     ImageDraw.Draw(image).text(
         tuple(side * rng.normal(0.5, 0.04, 2)),

@@ -17,6 +17,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SEED = 7
 HERE = Path(__file__).parent
 MODEL = HERE.parent / "src" / "savs" / "demo" / "model"
+#: Of a run in its folder; of the run that made the shipped weights, beside the scripts.
+LOG = "log.jsonl"
 
 
 def use_device(*, threads: int = 1) -> None:
@@ -29,7 +31,7 @@ def use_device(*, threads: int = 1) -> None:
 def log(run: Path, **entry: object) -> None:
     """Append one JSON line to the run's log, and show it."""
     line = json.dumps(entry)
-    with (run / "log.jsonl").open("a") as stream:
+    with (run / LOG).open("a") as stream:
         stream.write(line + "\n")
     print(line, flush=True)
 
@@ -37,7 +39,7 @@ def log(run: Path, **entry: object) -> None:
 def read_log(run: Path) -> list[dict]:
     """The log's entries in order; of those that a killed run logged and its next start logged again, the later."""
     entries: dict[tuple[str, int | None], dict] = {}
-    for line in (run / "log.jsonl").read_text().splitlines():
+    for line in (run / LOG).read_text().splitlines():
         entry = json.loads(line)
         entries[entry["phase"], entry.get("step")] = entry
     return list(entries.values())

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.multiprocessing as mp
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 import card
 import decoder
@@ -30,9 +30,11 @@ from book import Book
 from curve import draw_curve
 from images import draw_data
 from learn import Phase, train_decoder
+from measure import measure
 from runfiles import (
     DEVICE,
     HERE,
+    LOG,
     MODEL,
     SEED,
     load,
@@ -141,13 +143,21 @@ def train_phase(run: Path, phase: Phase, workers: int) -> None:
     mp.spawn(train_decoder, args=(workers, port, run, phase), nprocs=workers)
 
 
-def export(run: Path, recipe: Recipe, folder: Path) -> None:
-    """Write the model folder, with its curve, and a card that says how it was made and what it can do."""
+def trained(run: Path, recipe: Recipe) -> tuple[LlavaForConditionalGeneration, PreTrainedTokenizerFast]:
+    """What a finished run has learned, in float32, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
     model = decoder.build_model(tokenizer)
     model.load_state_dict(load(run / f"{recipe.phases[-1].name}.pt")["model"])
+    return model, tokenizer
+
+
+def export(run: Path, recipe: Recipe, folder: Path) -> None:
+    """Write the model folder, with its curve, and a card that says how it was made and what it can do."""
+    model, tokenizer = trained(run, recipe)
     decoder.save(model, decoder.build_processor(tokenizer), folder)
     draw_curve(read_log(run), folder / "training-curve.png")
+    if folder == MODEL:
+        shutil.copy(run / LOG, HERE / LOG)  # of the shipped model the log stays, of any other the run holds it
     if not (folder / "README.md").exists():
         shutil.copy(MODEL / "README.md", folder / "README.md")
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{os.cpu_count()} CPU cores"
@@ -158,7 +168,22 @@ def export(run: Path, recipe: Recipe, folder: Path) -> None:
         data=card.data_table(),
         training=training,
         gates=card.gates_table(scores, recipe.gate_questions),
+        measured=card.measured_text(measure(model, folder)),
     )
+
+
+def write_measured(run: Path, recipe: Recipe, folder: Path) -> None:
+    """Measure the model folder of a finished run anew, and write that into its card and nothing else.
+
+    Raises:
+        SystemExit: the run is not finished.
+        ValueError: the folder holds what another run learned.
+    """
+    last = recipe.phases[-1]
+    if not is_done(run, last.name, last.steps):
+        raise SystemExit(f"{run} holds no {last.name}.pt of {last.steps} steps: finish the run without --measure first")
+    model, _ = trained(run, recipe)
+    card.fill(folder, measured=card.measured_text(measure(model, folder)))
 
 
 def claim_folder(run: Path, recipe: Recipe) -> None:
@@ -211,12 +236,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="where the finished model goes; by default into the package")
     parser.add_argument("--workers", type=int, default=1 if DEVICE == "cuda" else 2, help="processes that train")
     parser.add_argument("--rehearse", action="store_true", help="a few steps of each kind, beside the package")
+    parser.add_argument("--measure", action="store_true", help="only measure a finished run's model, for its card")
     given = parser.parse_args(arguments)
-    if given.rehearse:
-        run = given.run or HERE / "runs" / "rehearsal"
-        train(run, REHEARSAL, given.out or run / "model", given.workers)
+    recipe = REHEARSAL if given.rehearse else RECIPE
+    run = given.run or HERE / "runs" / ("rehearsal" if given.rehearse else "main")
+    folder = given.out or (run / "model" if given.rehearse else MODEL)
+    if given.measure:
+        write_measured(run, recipe, folder)
     else:
-        train(given.run or HERE / "runs" / "main", RECIPE, given.out or MODEL, given.workers)
+        train(run, recipe, folder, given.workers)
 
 
 if __name__ == "__main__":

@@ -242,10 +242,13 @@ class StoredBackbone:
         answers: Sequence[str],
         *,
         offered: NDArray[np.bool_] | None = None,
+        summed: bool = False,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
         """As `Backbone.answer_log_likelihoods`."""
-        return self.backbone.answer_log_likelihoods(examples, answers, offered=offered, progress=progress)
+        return self.backbone.answer_log_likelihoods(
+            examples, answers, offered=offered, summed=summed, progress=progress
+        )
 
     def _filled(self, examples: Sequence[Example], batch_size: int | None, progress: Progress | None) -> list[str]:
         keys = example_keys(examples)

@@ -270,7 +270,7 @@ def test_only_the_logits_that_are_needed_are_made(kind, model_folder, backbone, 
         for i in range(3)
     ]
     expected = untouched.answer_log_likelihoods(examples, LONG)
-    tokens = [len(ids) for ids in answer_tokens(model, examples[:1] * 3, LONG)]
+    tokens = [len(answer.tokens) for answer in answer_tokens(model, examples[:1] * 3, LONG)]
     made = []
     model.model.get_output_embeddings().register_forward_pre_hook(
         lambda _module, inputs: made.append(inputs[0].shape[1])

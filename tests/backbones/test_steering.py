@@ -110,15 +110,15 @@ def test_gates_that_do_not_fit_are_tried_in_halves(asked, monkeypatch):
     model, examples = asked("llama")
     gates = np.random.default_rng(1).random((5, model.layout.n_heads)) < 0.3
     expected = first_token_losses(model, examples[1], "x", of_all(model, 3.0), gates)
-    logits, most, tried = steering.first_logits, [2], []
+    logits, most, tried = steering.answer_logits, [2], []
 
-    def limited(backbone, rows):
+    def limited(backbone, rows, answers):
         tried.append(len(rows))
         if len(rows) > most[0]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return logits(backbone, rows)
+        return logits(backbone, rows, answers)
 
-    monkeypatch.setattr(steering, "first_logits", limited)
+    monkeypatch.setattr(steering, "answer_logits", limited)
     losses = first_token_losses(model, examples[1], "x", of_all(model, 3.0), gates)
     np.testing.assert_allclose(losses, expected, atol=1e-5)
     assert tried == [5, 2, 3, 1, 2]

@@ -233,6 +233,9 @@ def test_a_hint_at_another_setting_is_not_taken_for_the_refused_one(server, clie
         b'{"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]}',
         {"error": "unexpected keyword temperature"},
         {"error": {"param": "temperature", "message": "this value is not supported"}},
+        {"error": {"param": "temperature", "code": "unsupported_value", "message": "only the default is taken"}},
+        {"message": "[{'loc': ('body', 'temperature'), 'msg': 'Extra inputs are not permitted', 'input': 0}]"},
+        b"Unrecognized request argument supplied: temperature",
     ],
 )
 def test_servers_say_it_in_their_own_forms(answer, server, client_of):
@@ -254,6 +257,33 @@ def test_a_refusal_for_another_reason_stays_final(status, said, server, client_o
     with pytest.raises(EndpointError, match=said):
         client_of().ask_all([say("a")])
     assert len(server.requests) == 1
+
+
+TOO_LARGE = "max_tokens is too large: this model supports at most 8 completion tokens"
+NOT_A_STRING = {"loc": ["body", "messages", 0, "content"], "msg": "Input should be a valid string"}
+PROMPT = "An unexpected rise of temperature is not supported by max_tokens"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"message": TOO_LARGE}},
+        {"error": {"message": TOO_LARGE, "param": "max_tokens", "code": "invalid_value"}},
+        {"error": {"message": "max_tokens is not allowed to exceed 8"}},
+        {"error": {"message": "this model supports 8 tokens. Lower max_tokens"}},
+        {"detail": [{**NOT_A_STRING, "input": PROMPT}]},
+        {"detail": [{**NOT_A_STRING, "input": {"temperature": 0, "content": PROMPT}}], "body": PROMPT},
+        {"error": {"message": f"Input should be a valid string [type=string_type, input_value='{PROMPT}']"}},
+        {"message": f"[{{'loc': ('body', 'messages'), 'msg': 'Input should be a list', 'input': '{PROMPT}'}}]"},
+    ],
+    ids=lambda answer: str(answer)[:60],
+)
+def test_a_setting_that_is_taken_is_kept(answer, server, client_of):
+    """Where its value is at fault, or where the server only repeats what it was asked."""
+    server.script = lambda number, body: (422, answer)
+    with pytest.raises(EndpointError, match="refuses the request with status 422"):
+        client_of().ask_all([say(PROMPT)])
+    assert [set(body) - {"model", "messages"} for body in server.requests] == [{"temperature", "max_tokens"}]
 
 
 def test_where_one_request_is_refused_no_other_waits_to_be_tried_again(server, client_of):

@@ -138,6 +138,43 @@ def test_captions_compete_for_an_image():
     assert accuracy(method.predict(replace(problem, test=tuple(swapped))), test) == 0.0
 
 
+class Near(Seeing):
+    """Towers by which the images and captions of `group(0, "red", "green")` are as near as is written down."""
+
+    def __init__(self, table):
+        self.table = np.array(table, dtype=np.float32)
+
+    def encode_images(self, images):
+        rows = [("red", "green").index(next(n for n in NAMES if image.getpixel((0, 0)) == colour(n).getpixel((0, 0))))
+                for image in images]  # fmt: skip
+        return np.column_stack([self.table[rows], np.sqrt(1 - (self.table[rows] ** 2).sum(axis=1))])
+
+    def encode_texts(self, texts):
+        return np.eye(3, dtype=np.float32)[[("red", "green").index(text) for text in texts]]
+
+
+@pytest.mark.parametrize(
+    ("table", "right"),
+    [
+        ([[0.40, 0.24], [0.27, 0.28]], 1.0),  # though one image is nearer to both than the other is to its own
+        ([[0.40, 0.24], [0.28, 0.27]], 0.5),
+        ([[0.24, 0.40], [0.28, 0.27]], 0.0),
+    ],
+)
+def test_captions_of_one_image_are_labelled_by_comparison(table, right):
+    test = tuple(group(0, "red", "green"))
+    predictions = ImageText(Towers(Near(table))).predict(Problem(("does not", "fits"), (), test, YES_NO))
+    assert accuracy(predictions, test) == right
+    fits = np.array([p.probabilities["fits"] for p in predictions])
+    np.testing.assert_array_equal(fits.argsort(), np.ravel(table).argsort())  # what ranks them stays
+
+
+def test_where_each_image_is_asked_one_caption_the_images_compete():
+    test = tuple(e for e in group(0, "red", "green") if "red" in e.text)
+    predictions = ImageText(Towers(Seeing())).predict(Problem(("does not", "fits"), (), test, YES_NO))
+    assert len(test) == 2 and accuracy(predictions, test) == 1.0
+
+
 def test_the_caption_alone_is_compared():
     """Words of the prompt that name another colour must not reach the encoder."""
     task = replace(YES_NO, template="Is this {q}? Not blue?", caption="Is this (.*)[?] Not blue")

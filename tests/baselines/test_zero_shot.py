@@ -219,14 +219,14 @@ class Answering:
     """A backbone that answers as it is told."""
 
     def __init__(self, answers=(), scores=()):
-        self.answers, self.scores = answers, np.array(scores)
+        self.answers, self.scores, self.tokens = answers, np.array(scores), 1
 
     def generate(self, examples, **_):
         return list(self.answers)
 
-    def answer_log_likelihoods(self, examples, answers, *, offered, **_):
+    def answer_log_likelihoods(self, examples, answers, *, offered, summed, **_):
         self.asked = list(answers)
-        return np.where(offered, self.scores, -np.inf)
+        return np.where(offered, self.scores * (self.tokens if summed else 1), -np.inf)
 
 
 def test_free_answers_that_match_nothing_are_reported():
@@ -272,6 +272,43 @@ def test_a_class_without_a_word_gets_what_the_others_leave(score, label):
     assert prediction.label == label
     assert prediction.probabilities["unanswerable"] == pytest.approx(np.exp(score), abs=1e-6)
     assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("of_tokens", "label"), [((0.2, 0.99, 0.99), "answerable"), ((0.9, 0.99, 0.99), "unanswerable")]
+)
+def test_what_a_long_word_leaves_is_not_what_its_mean_token_leaves(of_tokens, label):
+    model = Answering(scores=[[0.0, np.log(of_tokens).mean()]])
+    model.tokens = len(of_tokens)
+    assert np.exp(model.scores[0, 1]) > 0.5  # by which it would always be unanswerable
+    (prediction,) = closed_choice(model, [Example("a", "x")], ("answerable", "unanswerable"), task=load_task("vizwiz"))
+    assert prediction.label == label
+    assert prediction.probabilities["unanswerable"] == pytest.approx(np.prod(of_tokens), abs=1e-6)
+
+
+def test_words_that_all_have_their_own_compete_by_mean_token():
+    model = Answering(scores=[[-1.0, -0.5, -0.8]])
+    model.tokens = 3
+    (prediction,) = closed_choice(model, [Example("a", "x")], PETS)
+    weights = np.exp([-1.0, -0.5, -0.8])
+    np.testing.assert_allclose(list(prediction.probabilities.values()), weights / weights.sum())
+
+
+@pytest.mark.parametrize("scores", [[0.0, -0.5, -0.5], [0.0, 0.0, 0.0], [0.0, -900.0, -900.0]])
+def test_words_may_leave_nothing_or_everything(scores):
+    classes = ("answerable", "unanswerable", "dark")
+    (prediction,) = closed_choice(Answering(scores=[scores]), [Example("a", "x")], classes, task=load_task("vizwiz"))
+    assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
+    assert prediction.probabilities["answerable"] == pytest.approx(float(scores[1] < -1), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["llama", "llava"])
+def test_summed_is_the_mean_times_the_tokens(kind, backbone, picture):
+    model = backbone(kind)
+    examples = [Example("a", "What?", (picture(0),) if model.takes_images else ()), Example("b", "And this?")]
+    answers = ["x", "a cat", "Maybe"]
+    mean, total = (model.answer_log_likelihoods(examples, answers, summed=summed) for summed in (False, True))
+    np.testing.assert_allclose(total, mean * [1, 5, 5], rtol=1e-5)
 
 
 def test_only_the_words_of_the_prompt_are_run(backbone):

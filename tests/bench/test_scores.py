@@ -162,12 +162,12 @@ def test_ranked_captions_have_three_scores_of_their_own(small, table, expected):
 
 
 def test_rank_counts_where_captions_are_compared_and_nowhere_else(small):
-    data, table = small("naturalbench_retrieval"), (0.3, 0.2, 0.35, 0.4)
+    data, table = small("naturalbench_retrieval"), (0.3, 0.35, 0.2, 0.4)
     said = ranked(data, table)
     judged = scores.points(data, [said])
-    assert {name: won.mean() for name, won in judged.won.items()} == {"question": 0.5, "image": 0.0, "group": 0.0}
+    assert {name: won.mean() for name, won in judged.won.items()} == {"question": 0.0, "image": 0.5, "group": 0.0}
     asked = replace(data, task=replace(data.task, caption=None))
-    assert scores.points(asked, [said], ranked=True).won["image"].mean() == judged.won["image"].mean()
+    assert scores.points(asked, [said], ranked=True).won["question"].mean() == judged.won["question"].mean()
 
 
 def test_a_random_order_wins_half_of_the_images_and_a_sixth_of_the_groups(small):

@@ -1,7 +1,11 @@
 """Training draws, asks and reads nothing that is held out."""
 
+import ast
 import io
+import json
+import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +15,19 @@ from PIL import Image
 TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 
+import fetch  # noqa: E402
+import images  # noqa: E402
 import letters  # noqa: E402
 import questions  # noqa: E402
 import wordings  # noqa: E402
-from fetch import Pictogram, easy_vqa, kin, training_pictograms  # noqa: E402
+from fetch import EasyImage, Pictogram, easy_vqa, easy_vqa_test, kin, training_pictograms  # noqa: E402
 from images import easy_object, training_scene  # noqa: E402
-from savs.demo.holdout import EVALUATION_PACKAGES, INVENTED_NAMES, is_held_out_combination  # noqa: E402
+from savs.demo.holdout import (  # noqa: E402
+    EVALUATION_PACKAGES,
+    EVALUATION_SPLITS,
+    INVENTED_NAMES,
+    is_held_out_combination,
+)
 from savs.demo.scenes import COLOURS, SHAPES, sample_scene  # noqa: E402
 
 HELD_OUT = {f"{c} {s}" for s in SHAPES for c in COLOURS if is_held_out_combination(s, c)}
@@ -44,10 +55,104 @@ def test_the_check_would_notice_a_held_out_combination():
     assert any(name in text for text in said for name in HELD_OUT)
 
 
+SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TRAINING.glob("*.py")}
+# Of the package, what draws, what is held out and what opens a model; the demo's tasks hold evaluation data.
+OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.data.example.")
+
+
+def modules(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (f"{alias.name}." for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}." for alias in node.names)
+
+
+def words(source):
+    """Every name and every string of a file, those of imports too."""
+    for node in ast.walk(ast.parse(source)):
+        for field in ("id", "attr", "name", "module", "value"):
+            if isinstance(word := getattr(node, field, None), str):
+                yield word
+
+
+def evaluation_data(source):
+    """What a file imports or names of the packages that hold evaluation data."""
+    ours = [name for name in modules(source) if name.startswith(("savs.", "benchmarks.")) and not name.startswith(OWN)]
+    theirs = {name.replace("_", "-") for pair in EVALUATION_PACKAGES.items() for name in pair}
+    said = [word for word in words(source) if any(name in word.lower().replace("_", "-") for name in theirs)]
+    return [*ours, *said]
+
+
 def test_training_reads_no_evaluation_package():
-    texts = {path.name: path.read_text() for path in TRAINING.glob("*.py")}
-    assert not [name for name in EVALUATION_PACKAGES if any(name in text for text in texts.values())]
-    assert [name for name, text in texts.items() if 'easy_vqa("test")' in text] == ["gates.py"]
+    assert not {name: found for name, source in SOURCES.items() if (found := evaluation_data(source))}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from sklearn.datasets import load_digits",
+        "from sklearn import datasets",
+        "import conformal_clip_data",
+        "importlib.import_module('sklearn.datasets')",
+        "command = ('npm', 'pack', 'openmoji@15.1.0')",
+        "command = ('pip', 'download', 'conformal_clip-data')",
+        "from savs.demo.tasks import load_demo_task",
+        "from savs.demo import tasks",
+        "from benchmarks.embedded import tasks",
+    ],
+)
+def test_the_check_would_notice_evaluation_data(source):
+    assert evaluation_data(source)
+
+
+def test_only_the_gates_ask_for_the_test_half_of_easy_vqa(tmp_path, monkeypatch):
+    said = {name: set(words(source)) for name, source in SOURCES.items()}
+    assert {name for name in said if "easy_vqa_test" in said[name]} == {"fetch.py", "gates.py"}
+    assert [name for name in said if said[name] & {"EVALUATION_SPLITS", "_easy_half"}] == ["fetch.py"]
+    assert [name for name in said if any("easy_vqa/" in word for word in said[name])] == ["fetch.py"]
+    with zipfile.ZipFile(tmp_path / "easy.whl", "w") as archive:
+        for folder in ("easy_vqa/data/train", *EVALUATION_SPLITS.values()):
+            archive.writestr(f"{folder}/questions.json", json.dumps([["whose?", folder, 0]]))
+            archive.writestr(f"{folder}/images/0.png", drawing("red").png)
+    monkeypatch.setattr(fetch, "fetch", lambda name: tmp_path / "easy.whl")
+    assert [item.questions for item in easy_vqa()] == [(("whose?", "easy_vqa/data/train"),)]
+    assert [item.questions for item in easy_vqa_test()] == [(("whose?", EVALUATION_SPLITS["easy-vqa"]),)]
+
+
+class OneProcess:
+    """In place of a pool: a patched function is not there in another process."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def imap(self, draw, jobs, chunksize):
+        return map(draw, jobs)
+
+
+def easy_image(shape, colour):
+    picture = Image.new("RGB", (64, 64), "white")
+    picture.paste("black", (20, 20, 44, 44))
+    return EasyImage(picture, (("what shape is it?", shape), ("what colour is it?", colour)))
+
+
+def test_the_drawn_data_hold_nothing_that_is_held_out(monkeypatch):
+    allowed = drawing("red", name="taco")
+    out = drawing("blue", name="woman surfing", code="1F3C4-200D-2640-FE0F", group="out", held_out=True)
+    relative = drawing("green", name="surfer", code="1F3C4", group="out")
+    monkeypatch.setattr(images, "Pool", OneProcess)
+    monkeypatch.setattr(images, "pictograms", lambda hand: [allowed, out] if hand == "google" else [relative, allowed])
+    monkeypatch.setattr(images, "easy_vqa", lambda: [easy_image("triangle", "red"), easy_image("circle", "red")])
+    drawn, data = images.draw_data(n_scenes=3, copies=2, n_letters=2)
+    kinds = [record["kind"] for record in data.records]
+    assert len(drawn) == len(kinds) and kinds.count("scene") == 3
+    pictograms = [record["name"] for record in data.records if record["kind"] == "pictogram"]
+    assert pictograms == ["taco"] * 4 + [letters.describe(letter)["name"] for letter in letters.LETTERS[:2]]
+    assert data.vocabularies["group"] == ["g", "letters"] and "surfer" not in data.vocabularies["name"]
+    assert [record["object"].name for record in data.records if record["kind"] == "easy"] == ["red circle"]
 
 
 def test_of_all_that_is_written_only_letters_are_drawn():
@@ -56,6 +161,17 @@ def test_of_all_that_is_written_only_letters_are_drawn():
     assert len(told) == 52 and ("letters", "capital letters", "capital q") in told
     one, again, other = (letters.draw(letter, np.random.default_rng(0), 64) for letter in "qqQ")
     assert (one == again).all() and (one != other).any()
+
+
+def test_letters_are_drawn_in_the_fonts_of_the_card_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(letters, "font_files", letters.font_files.__wrapped__)  # what an earlier test found is kept
+    letters.draw("q", np.random.default_rng(0), 64)
+    shutil.copytree(Path(letters.matplotlib.get_data_path(), "fonts", "ttf"), tmp_path / "fonts" / "ttf")
+    with (tmp_path / "fonts" / "ttf" / f"{letters.FONTS[-1]}.ttf").open("ab") as font:
+        font.write(b"another")
+    monkeypatch.setattr(letters.matplotlib, "get_data_path", lambda: tmp_path)
+    with pytest.raises(RuntimeError, match=r"the 11 fonts in .* have SHA-256 .*: install matplotlib==3"):
+        letters.draw("q", np.random.default_rng(0), 64)
 
 
 def drawing(colour: str, **kept) -> Pictogram:
@@ -98,7 +214,7 @@ def test_other_concepts_stay_apart(one, other):
 
 @pytest.mark.skipif(not (TRAINING / "cache").exists(), reason="the downloads of training are not here")
 def test_easy_vqa_shows_held_out_combinations_that_its_objects_tell():
-    shown = [known for item in easy_vqa("train") if (known := easy_object(item))]
+    shown = [known for item in easy_vqa() if (known := easy_object(item))]
     held_out = {item.name for item in shown if item.is_held_out}
     assert "red triangle" in held_out
     assert "red circle" in {item.name for item in shown} - held_out

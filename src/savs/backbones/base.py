@@ -127,6 +127,7 @@ class Backbone(Protocol):
         answers: Sequence[str],
         *,
         offered: NDArray[np.bool_] | None = None,
+        summed: bool = False,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
         """Mean log-probability a token of each answer after each prompt.
@@ -135,6 +136,7 @@ class Backbone(Protocol):
             examples: the prompts.
             answers: what may follow them.
             offered: `[n_samples, n_answers]`, which answers each example offers, where not all: no other is run.
+            summed: add up an answer's tokens instead, which gives the log-probability of the whole answer.
             progress: told of examples done.
 
         Returns:

@@ -240,6 +240,7 @@ class HuggingFaceBackbone:
         answers: Sequence[str],
         *,
         offered: NDArray[np.bool_] | None = None,
+        summed: bool = False,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
         """Mean log-probability a token of each answer after each prompt. See `Backbone.answer_log_likelihoods`.
@@ -249,7 +250,7 @@ class HuggingFaceBackbone:
 
         Raises:
             BackboneError: the model is an encoder-decoder, one example alone does not fit in memory, or has media that
-                the model cannot take.
+                the model cannot take; an answer has no token of its own, or its processor writes it with others.
             DataError: an answer is empty, or an image or a video cannot be opened.
         """
         if getattr(self.model.config, "is_encoder_decoder", False):
@@ -270,7 +271,11 @@ class HuggingFaceBackbone:
             asked = [(row, column) for column in range(len(answers)) for row in rows if may[row, column]]
             written = answer_tokens(self, [examples[row] for row, _ in asked], [answers[column] for _, column in asked])
             # An answer of one token is read off the prompt's own last position: one pass serves them all.
-            single = {pair: tokens[0] for pair, tokens in zip(asked, written, strict=True) if len(tokens) == 1}
+            single = {
+                pair: answer.tokens[0]
+                for pair, answer in zip(asked, written, strict=True)
+                if len(answer.tokens) == 1 and answer.apart
+            }
             prompts = list(dict.fromkeys(row for row, _ in single))
             firsts = dict(zip(prompts, self._first([examples[row] for row in prompts]), strict=True))
             for (row, column), token in single.items():
@@ -278,8 +283,8 @@ class HuggingFaceBackbone:
             longer = [pair for pair in asked if pair not in single]
             for start in range(0, len(longer), ANSWER_BATCH_SIZE):
                 pairs = longer[start : start + ANSWER_BATCH_SIZE]
-                means = self._means([examples[row] for row, _ in pairs], [answers[column] for _, column in pairs])
-                scores[tuple(zip(*pairs, strict=True))] = means
+                asked_now = [examples[row] for row, _ in pairs], [answers[column] for _, column in pairs]
+                scores[tuple(zip(*pairs, strict=True))] = self._of_answers(*asked_now, summed)
             done += len(rows)
             if progress is not None:
                 progress(done, len(examples))
@@ -295,14 +300,15 @@ class HuggingFaceBackbone:
         return np.concatenate(halving(examples, run, self.model.device)) if examples else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()
-    def _means(self, examples: Sequence[Example], answers: Sequence[str]) -> FloatArray:
-        """Mean log-probability a token of one answer after each prompt: `[n_rows]`."""
+    def _of_answers(self, examples: Sequence[Example], answers: Sequence[str], summed: bool) -> FloatArray:
+        """Mean log-probability a token of one answer after each prompt, or their sum: `[n_rows]`."""
 
         def run(part: slice) -> FloatArray:
             logits, tokens, row = answer_logits(self, examples[part], answers[part])
             chosen = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
             count = row.bincount(minlength=len(examples[part]))
-            return np.asarray((chosen.new_zeros(len(count)).index_add(0, row, chosen) / count).cpu().numpy())
+            total = chosen.new_zeros(len(count)).index_add(0, row, chosen)
+            return np.asarray((total if summed else total / count).cpu().numpy())
 
         return np.concatenate(halving(examples, run, self.model.device))
 

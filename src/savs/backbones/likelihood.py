@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,24 +17,51 @@ from torch import Tensor
 from savs.backbones.encoding import Inputs, with_answer
 from savs.backbones.inputs import last_positions
 from savs.data.example import Example
+from savs.errors import BackboneError
 
 if TYPE_CHECKING:
     from savs.backbones.huggingface import HuggingFaceBackbone
 
 
-def answer_tokens(
-    backbone: HuggingFaceBackbone, examples: Sequence[Example], answers: Sequence[str]
-) -> list[tuple[int, ...]]:
+#: Tokens that a processor may write behind the text that it is given, such as a newline.
+_MOST_BEHIND = 8
+
+
+class Written(NamedTuple):
+    """An answer behind its prompt.
+
+    Attributes:
+        tokens: of the answer.
+        apart: whether the prompt keeps all tokens of its own. Else its last ones, a space mostly, went into the answer.
+    """
+
+    tokens: tuple[int, ...]
+    apart: bool
+
+
+def answer_tokens(backbone: HuggingFaceBackbone, examples: Sequence[Example], answers: Sequence[str]) -> list[Written]:
     """The tokens of each answer, as they follow its prompt. Opens no file.
 
     Raises:
-        BackboneError, DataError: as `Encoder.prompt`.
+        BackboneError: an answer adds no token to its prompt; or as `Encoder.prompt`.
+        DataError: as `Encoder.prompt`.
     """
-    encoder = backbone._encoder
-    prompts = [encoder.prompt(example) for example in examples]
+    prompts = [backbone._encoder.prompt(example) for example in examples]
+    if not prompts:
+        return []
     whole = [with_answer(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
-    pairs = zip(encoder.tokens(prompts), encoder.tokens(whole), strict=True) if prompts else ()
-    return [after[len(before) :] for before, after in pairs]
+    # Without special tokens: some tokenizers end a text with one, which their processor does not write.
+    ids = backbone._tokenizer([*prompts, *whole], add_special_tokens=False)["input_ids"]
+    written = []
+    for before, after, answer in zip(ids[: len(prompts)], ids[len(prompts) :], answers, strict=True):
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+        if shared == len(after):
+            raise BackboneError(
+                f"{backbone.spec.model} writes the answer {answer!r} without a token of its own; give the class "
+                "another word"
+            )
+        written.append(Written(tuple(after[shared:]), shared == len(before)))
+    return written
 
 
 def answer_logits(
@@ -44,15 +72,45 @@ def answer_logits(
     Returns:
         Logits `[n_tokens, n_vocabulary]` in float32, the tokens themselves `[n_tokens]`, and the row that each
         belongs to `[n_tokens]`.
+
+    Raises:
+        BackboneError: the processor does not give the model the tokens of an answer; or as `answer_tokens`.
+        DataError: an image or a video cannot be opened; or as `answer_tokens`.
     """
-    counts = torch.tensor([len(tokens) for tokens in answer_tokens(backbone, examples, answers)])
+    written = [list(answer.tokens) for answer in answer_tokens(backbone, examples, answers)]
     inputs = backbone._inputs(examples, answers=answers)
     last = last_positions(inputs).cpu()
+    _put_last(inputs["input_ids"], last, written, backbone.spec.model)
+    counts = torch.tensor([len(tokens) for tokens in written])
     row = torch.repeat_interleave(torch.arange(len(counts)), counts)
     place = last[row] - torch.cat([torch.arange(count - 1, -1, -1) for count in counts.tolist()])
     with backbone.edited(last - counts):
         logits = logits_at(backbone, inputs, row, place - 1)
     return logits, inputs["input_ids"][row, place].to(logits.device), row.to(logits.device)
+
+
+def _put_last(ids: Tensor, last: Tensor, written: Sequence[list[int]], model: str) -> None:
+    """Move each answer behind what the processor wrote after it: there it stands when the model writes it.
+
+    Args:
+        ids: `[n_rows, n_positions]`, changed in place.
+        last: `[n_rows]`, each row's last real token, counted from the end.
+        written: the tokens of each row's answer.
+        model: for messages.
+    """
+    ends = (last + ids.shape[1] + 1).tolist()
+    for row, (line, end, tokens) in enumerate(zip(ids.tolist(), ends, written, strict=True)):
+        tail = line[max(0, end - len(tokens) - _MOST_BEHIND) : end]
+        starts = range(len(tail) - len(tokens), -1, -1)
+        start = next((start for start in starts if tail[start : start + len(tokens)] == tokens), None)
+        if start is None:
+            raise BackboneError(
+                f"the processor of {model} does not write answers as its tokenizer does, so that they cannot be scored "
+                "by likelihood; let the model write its answer instead (generate)"
+            )
+        behind = tail[start + len(tokens) :]
+        if behind:
+            ids[row, end - len(behind) - len(tokens) : end] = torch.tensor(behind + tokens).to(ids)
 
 
 def first_logits(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> Tensor:

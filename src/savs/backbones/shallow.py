@@ -60,7 +60,8 @@ class Shallow:
         answers: Sequence[str],
         *,
         offered: NDArray[np.bool_] | None = None,
+        summed: bool = False,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
         """See `Backbone.answer_log_likelihoods`."""
-        return self.whole.answer_log_likelihoods(examples, answers, offered=offered, progress=progress)
+        return self.whole.answer_log_likelihoods(examples, answers, offered=offered, summed=summed, progress=progress)

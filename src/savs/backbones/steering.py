@@ -17,7 +17,7 @@ from torch import Tensor
 
 from savs.backbones.attention import AttentionSource
 from savs.backbones.huggingface import HuggingFaceBackbone
-from savs.backbones.likelihood import answer_tokens, first_logits
+from savs.backbones.likelihood import answer_logits
 from savs.backbones.memory import halving
 from savs.data.example import Example
 from savs.features import FloatArray
@@ -113,15 +113,14 @@ def first_token_losses(
         `[n_choices]`, in nats.
 
     Raises:
-        BackboneError: the prompt alone does not fit in memory.
+        BackboneError: the prompt alone does not fit in memory; or as `answer_logits`.
     """
-    token = answer_tokens(backbone, [example], [answer])[0][0]
     losses = []
     for start in range(0, len(gates), batch_size):
         drawn = gates[start : start + batch_size]
         rows = [example] * len(drawn)
         losses += halving(
-            rows, partial(_first_token_losses, backbone, rows, token, vectors, drawn), backbone.model.device
+            rows, partial(_first_token_losses, backbone, rows, answer, vectors, drawn), backbone.model.device
         )
     return np.concatenate(losses)
 
@@ -130,11 +129,13 @@ def first_token_losses(
 def _first_token_losses(
     backbone: HuggingFaceBackbone,
     rows: Sequence[Example],
-    token: int,
+    answer: str,
     vectors: FloatArray,
     gates: Bools,
     part: slice,
 ) -> NDArray[np.float64]:
     with steered(backbone, vectors, gates[part]):
-        logits = first_logits(backbone, rows[part])
-    return np.asarray(-logits.log_softmax(dim=-1)[:, token].double().cpu().numpy())
+        logits, tokens, row = answer_logits(backbone, rows[part], [answer] * len(rows[part]))
+    first = torch.searchsorted(row, torch.arange(len(rows[part]), device=row.device))
+    chosen = logits[first].log_softmax(dim=-1).gather(1, tokens[first, None])[:, 0]
+    return np.asarray(-chosen.double().cpu().numpy())

@@ -14,7 +14,7 @@ import random
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -39,7 +39,12 @@ _LONGEST_PAUSE = 60.0
 _NEWER = {"max_tokens": "max_completion_tokens"}
 
 #: How servers say that they do not take a setting, rather than that a request is too long or badly formed.
-_UNKNOWN = re.compile(r"(?i)support|unknown|unrecogni|unexpected|permitted|not allowed|not accept")
+_UNKNOWN = (
+    r"(?:unsupported|not support|n't support|unknown|unrecogni|unexpected|not (?:permitted|allowed|accept)(?!\w* to\b))"
+)
+
+#: Where a message begins to repeat the request, as pydantic's do.
+_REPEATED = re.compile(r"\binput(?:_value)?['\"]?\s*[:=]")
 
 NEEDS_HTTPX = "it needs httpx2: pip install 'savs[endpoint]'"
 
@@ -291,18 +296,37 @@ def _beginning(said: str, *, without: str) -> str:
 def _not_taken(response: Any, names: Mapping[str, str | None]) -> str | None:
     """The setting that a server says it does not take, of those sent under these names; None where it names none."""
     try:
-        error = response.json()["error"]
-        said = f"{error.get('param') or ''} {error.get('message') or ''}"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        said = response.text
-    if not _UNKNOWN.search(said):
-        return None
-    found = {
-        own: match.start()
-        for own, name in names.items()
-        if name and own not in ("model", "messages") and (match := re.search(rf"\b{re.escape(name)}\b", said))
-    }
-    return min(found, key=lambda own: found[own], default=None)
+        told = response.json()
+    except ValueError:
+        told = response.text
+    settings = {name: own for own, name in names.items() if name and own not in ("model", "messages")}
+    named = rf"\b({'|'.join(map(re.escape, settings))})\b"
+    near = rf"{named}[^.;]{{,40}}?{_UNKNOWN}|{_UNKNOWN}[^.;]{{,40}}?{named}"
+    for about, said in _complaints(told) if settings else ():
+        if about in settings and re.search(_UNKNOWN, said, re.IGNORECASE):
+            return settings[about]
+        match = None if about else re.search(near, said, re.IGNORECASE)
+        if match is not None:
+            return settings.get(match[1] or match[2])
+    return None
+
+
+def _complaints(told: Any) -> Iterator[tuple[str, str]]:
+    """What an error is about, where it says so apart, and what it says, without what it repeats of the request."""
+    if isinstance(told, str):
+        yield "", _REPEATED.split(told)[0]
+    elif isinstance(told, list):
+        for one in told:
+            yield from _complaints(one)
+    elif isinstance(told, dict):
+        inner = told.get("error") or told.get("detail")
+        if inner:
+            yield from _complaints(inner)
+            return
+        place = told.get("loc")
+        about = told.get("param") or (place[-1] if isinstance(place, list) and place else "")
+        said = _REPEATED.split(str(told.get("message") or told.get("msg") or ""))[0]
+        yield str(about), f"{told.get('code') or ''} {said}"
 
 
 def _parsed(response: Any) -> Answer | None:

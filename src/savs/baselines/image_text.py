@@ -6,7 +6,8 @@ Knows vectors of images and texts, and how examples become them. Knows no model 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Protocol
@@ -102,10 +103,11 @@ class Towers:
 class ImageText:
     """Zero-shot: the class whose caption is nearest to the image.
 
-    Where labels are yes and no, whether a caption fits can only be said by comparison: in a group, images and captions
-    that are nearer to each other than the group's mean are taken to fit. The probability of that rises with their
-    similarity, so that it ranks the captions of an image and the images of a caption, by which pairs and 2 x 2 groups
-    are usually scored. This compares test examples with each other as no other row does.
+    Where labels are yes and no, whether a caption fits can only be said by comparison: of the captions that a group
+    asks of an image, those nearer to it than their mean are taken to fit (of the group's images, where each is asked
+    one caption). The probability does not follow the label: it rises with the similarity within the group, so that it
+    ranks the captions of an image and the images of a caption, by which pairs and 2 x 2 groups are usually scored. This
+    compares test examples with each other as no other row does.
 
     Attributes:
         towers: of the dual encoder.
@@ -149,16 +151,16 @@ class ImageText:
         no = next(label for label in problem.classes if label != yes)
         texts = self.towers.texts([str(caption) for caption in _captions(problem)])
         similarity = np.einsum("nd,nd->n", images, texts)
-        groups: dict[str | None, list[int]] = {}
-        for row, example in enumerate(problem.test):
-            groups.setdefault(example.group, []).append(row)
-        fits = np.empty(len(similarity))
-        for rows in groups.values():
-            # Cosines differ by two at most. A softmax would make two that differ much from a third alike.
-            fits[rows] = 0.5 + (similarity[rows] - similarity[rows].mean()) / 4
+        in_group = _above_mean(similarity, [example.group for example in problem.test])
+        shown = [(e.group, *(content_key(media) for media in e.media)) for e in problem.test]
+        asked = Counter(shown)
+        alone = np.array([asked[image] == 1 for image in shown])
+        nearer = np.where(alone, in_group, _above_mean(similarity, shown)) > 0
+        # Cosines differ by two at most. A softmax would make two that differ much from a third alike.
+        fits = 0.5 + in_group / 4
         return [
-            Prediction(e.id, yes if p > 0.5 else no, {c: float(p if c == yes else 1 - p) for c in problem.classes}, {})
-            for e, p in zip(problem.test, fits, strict=True)
+            Prediction(e.id, yes if near else no, {c: float(p if c == yes else 1 - p) for c in problem.classes}, {})
+            for e, near, p in zip(problem.test, nearer, fits, strict=True)
         ]
 
 
@@ -228,6 +230,17 @@ class CrossModal:
         known = [str(label) for label in fitted.classes_]
         log_shares = fitted.predict_log_proba(self.towers.images_of(problem.test))
         return [_pick(example, known, row) for example, row in zip(problem.test, log_shares, strict=True)]
+
+
+def _above_mean(values: Float, keys: Sequence[Hashable]) -> Float:
+    """`[n]` how far each value is above the mean of those with the same key."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    above = np.empty(len(values))
+    for of_key in rows.values():
+        above[of_key] = values[of_key] - values[of_key].mean()
+    return above
 
 
 def _pick(example: Example, classes: Sequence[str], logits: Float) -> Prediction:

@@ -98,12 +98,14 @@ def closed_choice(
 
     For Yes and No this is VQAScore (arXiv 2404.01291). Where an example offers choices among the classes, only those
     are run and compete. A class that the prompt has no word for (`Task.open_label`) gets what the words of the others
-    leave: one minus the sum of their scores, as probabilities.
+    leave: one minus their probabilities. Those are then of the whole words, not of a token: a likely token of an
+    unlikely word leaves much to other answers.
     """
     words = [task.answer(label) for label in classes]
     may = offered(examples, classes)
     left = np.array([label == task.open_label for label in classes])
-    scores = backbone.answer_log_likelihoods(examples, words, offered=may & ~left, progress=progress)
+    summed = bool(left.any())
+    scores = backbone.answer_log_likelihoods(examples, words, offered=may & ~left, summed=summed, progress=progress)
     rest = np.log1p(-np.exp(scores).sum(axis=1, keepdims=True).clip(max=1 - 1e-9))
     scores = np.where(may & left, rest, scores)
     predictions = []

@@ -12,11 +12,12 @@ import hashlib
 #: One in how many is held out.
 ONE_IN = 5
 
-#: Packages whose images must never be read by `training/`: they are evaluation data only.
-EVALUATION_PACKAGES = ("conformal-clip-data", "openmoji", "scikit-learn")
+#: Packages whose images must never be read by `training/`, and how the names of their modules begin: they are
+#: evaluation data only.
+EVALUATION_PACKAGES = {"conformal-clip-data": "conformal_clip", "openmoji": "openmoji", "scikit-learn": "sklearn"}
 
-#: Splits of training packages that are evaluation data.
-EVALUATION_SPLITS = ("easy_vqa/data/test",)
+#: Folders of training packages that are evaluation data.
+EVALUATION_SPLITS = {"easy-vqa": "easy_vqa/data/test"}
 
 #: Words that mean nothing to the model: the evaluation's invented classes. No training text contains them.
 INVENTED_NAMES = ("blicket", "dax", "fep", "gorp", "kiki", "modi", "toma", "wug", "zavo", "lopa", "bouba", "tupe")
