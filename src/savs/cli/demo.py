@@ -79,12 +79,13 @@ def _table(results: Sequence[TaskResult]) -> Table:
         box=None,
         padding=(0, 0, 0, 1),
         pad_edge=False,
-        caption=f"Accuracy in percent; SAVs with a 95 % interval over {first.draws} draws of\n"
-        f"{first.shots} shots a class. Zero-shot: the better of the written answer and the\nlikeliest label word.",
+        caption=f"Accuracy in percent; SAVs with a 95 % interval over {first.draws} draws of "
+        f"{first.shots} shots a class, {len(first.selected_heads)} of {first.model.layout.n_heads} heads kept. "
+        "Zero-shot: the better of the written answer and the likeliest label word. Majority: the commonest label.",
         caption_justify="left",
     )
     table.add_column("task", no_wrap=True)
-    for name in ("classes", "shots", "chance", "majority", "zero-shot", "SAVs", "heads"):
+    for name in ("classes", "shots", "chance", "majority", "zero-shot", "SAVs"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         savs = result.savs
@@ -96,7 +97,6 @@ def _table(results: Sequence[TaskResult]) -> Table:
             _percent(result.majority),
             _percent(result.zero_shot.value),
             f"{_percent(savs.value)} [{_percent(savs.low)}, {_percent(savs.high)}]",
-            f"{len(result.selected_heads)} of {result.model.layout.n_heads}",
         )
     return table
 
