@@ -79,13 +79,6 @@ def test_some_heads_are_read_without_the_rest(filled, monkeypatch):
         filled.read(heads=[HeadId(7, 0)])
 
 
-def test_blocks_cover_all_heads_once(filled):
-    order = [key(i) for i in (3, 1, 8)]
-    parts = list(filled.select(order).blocks(4))
-    assert [part.indices(6)[:2] for part, _ in parts] == [(0, 4), (4, 6)]
-    np.testing.assert_array_equal(np.concatenate([z for _, z in parts], axis=1), rows([3, 1, 8]))
-
-
 def test_half_precision_takes_half_the_room_and_says_when_it_cannot(tmp_path):
     half = ActivationStore.create(tmp_path / "half", spec=SPEC, layout=LAYOUT, dtype="float16")
     half.append(rows([1, 2]), [key(1), key(2)])

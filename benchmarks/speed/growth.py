@@ -30,10 +30,9 @@ from savs.extraction import COMMIT_EVERY, fill
 from savs.features import HeadLayout
 from savs.model import SAVModel
 from savs.store import ActivationStore
+from savs.together import windows
 
 ROOT = Path(__file__).parents[2]
-#: Examples that `savs predict` asks at a time once it is under way.
-_WINDOW = 256
 _LAYOUT = HeadLayout.grid(30, 9, 64)
 
 Clock = Callable[[], float]
@@ -102,7 +101,7 @@ def _predict(n: int, folder: Path) -> Callable[[Clock], float]:
 
 def _predict_in_windows(fitted: SAVModel, examples: Sequence[Example]) -> int:
     """As `savs predict` does, which writes each window's answers and forgets them."""
-    return sum(len(fitted.predict(examples[i : i + _WINDOW])) for i in range(0, len(examples), _WINDOW))
+    return sum(len(fitted.predict(some)) for some in windows(examples))
 
 
 def _further_questions(n: int, folder: Path) -> Callable[[Clock], float]:

@@ -99,8 +99,8 @@ class BakeOff:
         """
         if self.best is None or self.to_beat is None:
             return self.best
-        certain = (c for c in self.contenders if c.lead and c.p_value is not None and c.p_value < LEVEL)
-        return next((c for c in certain if c.lead and c.lead.value > 0), None)
+        ahead = (c for c in self.contenders if c.lead is not None and c.lead.value > 0)
+        return next((c for c in ahead if c.p_value is not None and c.p_value < LEVEL), None)
 
     @property
     def verdict(self) -> str:

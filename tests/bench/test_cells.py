@@ -23,14 +23,6 @@ def test_what_is_kept_is_found(tmp_path):
     assert [line["id"] for line in map(json.loads, path.read_text().splitlines()[1:])] == ["a", "b"]
 
 
-def test_a_cell_that_knows_less_of_its_reading_is_found(tmp_path):
-    """Cells had told of the reading its seconds and forwards alone."""
-    cells = Cells(tmp_path)
-    path = cells.keep(CELL)
-    path.write_text(path.read_text().replace(', "peak_bytes": 2000, "stored": 7', ""))
-    assert cells.find(KEY) == replace(CELL, reading=Reading(2.0, 80))
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -42,6 +34,7 @@ def test_a_cell_that_knows_less_of_its_reading_is_found(tmp_path):
         {"shots": 10},
         {"seed": 4},
         {"seed": None, "shots": None},
+        {"answers": 1},
     ],
 )
 def test_a_changed_setting_is_another_cell(tmp_path, changed):

@@ -61,27 +61,23 @@ class Reading:
         seconds: that it took.
         forwards: sequences that went through the decoder.
         peak_bytes: the most memory in use.
-        stored: examples whose heads were read from a store, and cost no forward pass here; None in old cells.
+        stored: examples whose heads were read from a store, and cost no forward pass here.
     """
 
     seconds: float
     forwards: int | None
-    peak_bytes: int | None = None
-    stored: int | None = None
+    peak_bytes: int | None
+    stored: int
 
     def and_then(self, other: Reading) -> Reading:
         """Both, one after the other."""
-
-        def both(*counts: int | None) -> int | None:
-            known = [count for count in counts if count is not None]
-            return sum(known) if len(known) == len(counts) else None
-
-        peaks = [each for each in (self.peak_bytes, other.peak_bytes) if each is not None]
+        counted = self.forwards is not None and other.forwards is not None
+        peaks = [each.peak_bytes for each in (self, other) if each.peak_bytes is not None]
         return Reading(
             self.seconds + other.seconds,
-            both(self.forwards, other.forwards),
+            (self.forwards or 0) + (other.forwards or 0) if counted else None,
             max(peaks, default=None),
-            both(self.stored, other.stored),
+            self.stored + other.stored,
         )
 
 

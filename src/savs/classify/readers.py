@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from savs.classify.similarity import Float
 
-#: All rows.
-EVERY = slice(None)
-
 #: Working memory of one block of heads or rows, in array elements (128 MB of float64).
 BLOCK_ELEMENTS = 2**24
 
@@ -48,7 +45,7 @@ class InMemory:
         n_samples, n_heads, head_dim = self.array.shape
         return n_samples, n_heads, head_dim
 
-    def read_heads(self, heads: slice | Sequence[int], rows: slice = EVERY) -> NDArray[np.floating]:
+    def read_heads(self, heads: slice | Sequence[int], rows: slice = slice(None)) -> NDArray[np.floating]:
         """Some heads of all examples, or of a run of them, in the order asked for."""
         return np.asarray(self.array[rows, heads])
 
@@ -57,7 +54,7 @@ def read_block(features: HeadReader, heads: slice | Sequence[int]) -> Float:
     """Some heads of all examples, for sums in float64.
 
     Raises:
-        ValueError: a value is not finite, which an array is checked for before, and stored features only now.
+        ValueError: a value is not finite, which an array is checked for before, and other features only now.
     """
     z = features.read_heads(heads).astype(np.float64)
     if not isinstance(features, InMemory) and not np.isfinite(z).all():

@@ -148,12 +148,14 @@ def _check_asked(store: Path, spec: BackboneSpec, model: str | None, options: Ma
             "another store"
         )
     for name, value in options.items():
+        held = getattr(spec, name)
         if name == "revision" and not _is_commit(value):
-            held = spec.revision[:12]
-            note(f"{store} holds revision {held}; if the model is needed, it must be what {value!r} names")
-        elif not (name == "revision" and spec.revision.startswith(value)) and getattr(spec, name) != value:
+            note(f"{store} holds revision {held[:12]}; if the model is needed, it must be what {value!r} names")
+            continue
+        fits = held.startswith(value) if name == "revision" else held == value
+        if not fits:
             raise SpecMismatchError(
-                f"the store {store} holds features with {name} {getattr(spec, name)!r}, and {value!r} was asked for; "
+                f"the store {store} holds features with {name} {held!r}, and {value!r} was asked for; "
                 f"leave --{name.replace('_', '-')} out, or use another store"
             )
 

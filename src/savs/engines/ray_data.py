@@ -236,7 +236,7 @@ def _results(make: Callable[[], Task], pieces: Sequence[Piece], workers: Workers
 def _died(where: str) -> BackboneError:
     return BackboneError(
         f"workers died {where}, again and again: they ran out of memory, or a library crashed. Ask for fewer "
-        "with workers=, or lower batch_size; Ray's logs (/tmp/ray/session_latest/logs) hold their last words"
+        "workers or smaller batches; Ray's logs (/tmp/ray/session_latest/logs) hold their last words"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,12 +81,6 @@ class StoredFeatures:
             if not np.isfinite(part).all():
                 raise damaged(shard.path, "it holds NaN or infinity")
         return z.transpose(1, 0, 2)
-
-    def blocks(self, n_heads: int) -> Iterator[tuple[slice, FloatArray]]:
-        """All heads in turn, `n_heads` at a time: their positions in `layout`, and `read_heads` of them."""
-        for start in range(0, self.layout.n_heads, n_heads):
-            heads = slice(start, min(start + n_heads, self.layout.n_heads))
-            yield heads, self.read_heads(heads)
 
     def load(self, heads: Sequence[HeadId] | None = None) -> HeadFeatures:
         """The features in memory: of all heads, or of some, in (layer, head) order.
