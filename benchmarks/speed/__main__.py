@@ -66,7 +66,8 @@ def _on_this_machine(given: argparse.Namespace) -> dict[str, Any]:
     rows.shallow_equals_whole(demo)
     add(*rows.fit_and_predict(demo, timer, EMBEDDED_TARGETS))
     add(*rows.fit_and_predict(language, few, TEXT_TARGETS))
-    add(*(rows.overhead(demo, timer, n) for n in ((16,) if quick else (120, 1200))))
+    for n in (16,) if quick else (120, 1200):
+        add(rows.overhead(demo, timer, n), rows.overhead(demo, timer, n, side_by_side=False))
     add(rows.overhead(language, few, len(language.test)))
     add(*rows.levers(demo, timer), rows.together(demo, few), *rows.levers(language, few))
     add(*asked_again.more_questions(demo.name, demo.backbone, 4 if quick else 24, 64, timer, QUESTION_TARGET))

@@ -24,9 +24,10 @@ _PARTS = {
     ),
     "overhead": (
         "Around the forward",
-        "Reading heads from examples, against the bare forward of the same batches with inputs made before, as far as "
-        "the last layer's heads, where reading stops too. The inputs of a batch are made while the one before runs; "
-        "nothing runs beside the first, which is half of a job of two. The aim is a ratio under 1.10.",
+        "Reading heads from examples, against the bare forward of the same batches with inputs made before, one after "
+        "the other, as far as the last layer's heads, where reading stops too. Where reading runs batches side by "
+        "side, it may win back more than everything around the forward costs; in turns, the inputs of a batch are made "
+        "while the one before runs. The aim is a ratio under 1.10.",
     ),
     "questions": (
         "A further question about an image",
@@ -43,8 +44,8 @@ _PARTS = {
     "levers": (
         "What each lever brings",
         "Each lever off, against on. The ways that go to all logits run the whole model, in the same batches. "
-        "Beginnings are shared, and inputs made beside the forward, only in the rows of their own, in stopping after "
-        "the deepest kept head, and with several classifiers.",
+        "Beginnings are shared, inputs made beside the forward and batches run side by side only in the rows of their "
+        "own, in stopping after the deepest kept head, and with several classifiers.",
     ),
     "scoring": ("Scoring without a model", "Drawn features of 64 dimensions a head."),
     "store": ("The store", ""),

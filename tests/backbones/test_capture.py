@@ -1,5 +1,7 @@
 """Heads are found by structure, caught at the right place, and left as they were."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,23 @@ def test_every_layer_of_the_decoder_and_nothing_of_the_image_tower(kind, backbon
     assert {(source.n_heads, source.head_dim) for source in model.sources} == {(4, 8)}
     assert not any("vision" in source.name or "visual" in source.name for source in model.sources)
     assert model.layout.shape == (3, 4)
+
+
+def test_what_another_thread_runs_meanwhile_is_not_caught(backbone):
+    model = backbone("llama")
+    here, there = (model._inputs([Example("a", text)]) for text in ("here", "somewhere else"))
+
+    def run(inputs):
+        with torch.inference_mode():
+            model._base(**inputs, use_cache=False)
+
+    with capture_heads(model.sources, torch.tensor([-1])) as captured:
+        other = threading.Thread(target=run, args=(there,))
+        other.start()
+        other.join()
+        assert not captured.by_layer
+        run(here)
+    np.testing.assert_array_equal(captured.stacked(8)[0], model.head_activations([Example("a", "here")])[0])
 
 
 def test_hooks_are_gone_after_the_block_and_after_an_error(backbone):

@@ -1,14 +1,10 @@
-"""Which examples share a batch, and inputs made in a thread beside the model's."""
-
-import threading
-import time
+"""Which examples share a batch."""
 
 import numpy as np
 import pytest
 
-from savs.backbones.batches import Levers, batches, of_equal_media, prefetched
-from savs.data.example import Example, Media
-from savs.errors import DataError
+from savs.backbones.batches import batches, of_equal_media
+from savs.data.example import Example
 
 
 def of_lengths(lengths):
@@ -99,79 +95,3 @@ def test_batches_for_answers_hold_equally_many_media(picture):
         assert [examples[row] for row in rows] == batch
         assert len({len(example.media) for example in batch}) == 1
         assert len(rows) <= 3
-
-
-def test_prefetching_keeps_the_order_and_stays_one_ahead():
-    alive, most = 0, 0
-
-    def items():
-        nonlocal alive, most
-        for i in range(20):
-            alive += 1
-            most = max(most, alive)
-            yield threading.get_ident(), i
-
-    seen = []
-    for thread, i in prefetched(items()):
-        assert thread != threading.get_ident()
-        time.sleep(0.002)
-        seen.append(i)
-        alive -= 1
-    assert seen == list(range(20))
-    assert most == 2
-
-
-def test_the_next_is_made_while_one_is_used():
-    made = [threading.Event() for _ in range(6)]
-
-    def items():
-        for event in made:
-            event.set()
-            yield event
-
-    def next_was_made_meanwhile(iterator):
-        return [all(event.wait(timeout=10) for event in made[: i + 2]) for i, _ in enumerate(iterator)]
-
-    assert all(next_was_made_meanwhile(prefetched(items())))
-    for event in made:
-        event.clear()
-    assert not made[1].is_set()
-    in_turns = [made[i + 1].is_set() for i, _ in zip(range(5), items(), strict=False)]
-    assert not any(in_turns)
-
-
-def test_an_error_in_the_thread_is_raised_where_its_item_would_have_come():
-    def items():
-        yield 1
-        yield 2
-        raise DataError("cut short", location="a.png")
-
-    seen = []
-    with pytest.raises(DataError, match=r"a\.png: cut short"):
-        for item in prefetched(items()):
-            seen.append(item)
-    assert seen == [1, 2]
-
-
-def test_leaving_early_ends_the_thread():
-    before = threading.active_count()
-    source = prefetched(iter(range(100)))
-    assert next(source) == 0
-    source.close()
-    assert threading.active_count() == before
-
-
-@pytest.mark.parametrize("prefetch", [True, False])
-def test_prefetching_changes_no_bit_and_a_broken_image_stops_either_way(
-    prefetch, backbone, picture, tmp_path, monkeypatch
-):
-    model = backbone("llava")
-    examples = [Example(f"{i}", "?" * (i % 4), (picture(i),)) for i in range(12)]
-    expected = model.head_activations(examples, batch_size=3)
-    monkeypatch.setattr(model, "levers", Levers(prefetch=prefetch))
-    assert np.array_equal(model.head_activations(examples, batch_size=3), expected)
-    broken = tmp_path / "cut.png"
-    picture(0).source.save(broken)
-    broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"cut\.png"):
-        model.head_activations([*examples, Example("bad", "", (Media(broken),))], batch_size=3)

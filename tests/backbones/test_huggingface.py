@@ -158,7 +158,7 @@ def small_memory(model, monkeypatch, most, error):
 
     Prompts run whole, so that every pass has a row for every example.
     """
-    monkeypatch.setattr(model, "levers", Levers(share_prefixes=False))
+    monkeypatch.setattr(model, "levers", Levers(share_prefixes=False, side_by_side=False))
     tried = []
     forward = type(model._base).forward
 
@@ -186,7 +186,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(error, backbone
     model = backbone("llama")
     examples = [Example(str(i), "word " * (i % 7 + 1) + str(i)) for i in range(11)]
     expected = model.head_activations(examples, batch_size=1)
-    monkeypatch.setattr(model, "levers", Levers(share_prefixes=False))
+    monkeypatch.setattr(model, "levers", Levers(share_prefixes=False, side_by_side=False))
     model.head_activations(examples, batch_size=8)  # by now it is known that this model can be padded
     tried = small_memory(model, monkeypatch, 2, error)
     told = []

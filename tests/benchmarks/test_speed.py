@@ -79,7 +79,10 @@ def test_the_bare_forward_goes_as_far_as_reading_does(backbone, picture):
         for name, module in model.model.named_modules()
     ]
     try:
-        model.levers, before = replace(model.levers, share_prefixes=False, prefetch=False), model.levers
+        model.levers, before = (
+            replace(model.levers, share_prefixes=False, prefetch=False, side_by_side=False),
+            model.levers,
+        )
         model.head_activations(shots)
         ran.clear()
         model.head_activations(shots)

@@ -1,4 +1,4 @@
-"""Which examples share a forward pass, and making their inputs while the pass before runs.
+"""Which examples share a forward pass, and its inputs.
 
 Knows lengths and budgets; no weights, no attention.
 
@@ -9,12 +9,10 @@ timed itself would give other batches, and so other last digits, in every run.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from math import ceil
 from operator import itemgetter
-from typing import TypeVar
 
 from savs.backbones.encoding import Encoder, Inputs
 from savs.backbones.inputs import tokens_across
@@ -30,8 +28,6 @@ _CPU_VALUES, _CPU_LEAST, _CPU_MOST = 2**20, 768, 2048
 #: Prompts of text alone share their beginning where that saves such a part of their tokens: it costs a pass more.
 _WORTH = 0.2
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Levers:
@@ -41,6 +37,7 @@ class Levers:
         tokens_per_batch: tokens of one forward pass; `usual_tokens` by default.
         share_prefixes: run the common beginning of prompts once; see `prefixes`.
         prefetch: make the next batch's inputs while the model runs.
+        side_by_side: on a CPU, run several batches at once where the model allows it; see `threads`.
         image_bytes: features of images kept for calls to come, in bytes. None by default: whether an image was met
             before would show in the last digits, and a job that is resumed or shared would not give the same to the
             last bit. For a service that is asked about one image again and again.
@@ -49,6 +46,7 @@ class Levers:
     tokens_per_batch: int | None = None
     share_prefixes: bool = True
     prefetch: bool = True
+    side_by_side: bool = True
     image_bytes: int = 0
 
 
@@ -120,22 +118,6 @@ def of_equal_media(examples: Sequence[Example], size: int) -> Iterator[tuple[lis
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             yield batch, [examples[row] for row in batch]
-
-
-def prefetched(items: Iterator[T]) -> Iterator[T]:
-    """The same items in the same order, each made in a thread while its predecessor is used.
-
-    Two exist at a time. What goes wrong in making one is raised where it would have been given.
-    """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="savs-prefetch") as thread:
-        pending = thread.submit(next, items, end)
-        while True:
-            made = [pending.result()]
-            if made[0] is end:
-                return
-            pending = thread.submit(next, items, end)
-            yield made.pop()  # type: ignore[misc]  # kept by nobody here: its memory is its user's to free
 
 
 def _alike(examples: Sequence[Example], encoder: Encoder, share: bool) -> Iterator[list[list[Prompt]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -40,7 +41,8 @@ def capture_heads(sources: Sequence[AttentionSource], positions: Tensor) -> Iter
     """Catch the heads' outputs of one forward pass, run inside the `with` block.
 
     Each hook keeps one position a row at once, so that memory does not grow with the prompt. After the deepest
-    source the forward pass is stopped: what follows cannot change what was caught. The hooks leave with the block.
+    source the forward pass is stopped: what follows cannot change what was caught. The hooks leave with the block,
+    and do not see what other threads run through the same modules.
 
     Args:
         sources: where to read.
@@ -48,8 +50,11 @@ def capture_heads(sources: Sequence[AttentionSource], positions: Tensor) -> Iter
     """
     captured = Captured()
     deepest = max(source.layer for source in sources)
+    here = get_ident()
 
     def keep(source: AttentionSource, inputs: tuple[Any, ...]) -> None:
+        if get_ident() != here:
+            return
         hidden = inputs[0]
         rows = torch.arange(len(positions), device=hidden.device)
         hidden = hidden.reshape(len(positions), -1, source.n_heads, source.head_dim)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,6 +49,8 @@ class Encoder:
         self._config = config
         self._base = base
         self._spec = spec
+        # Tokenizers keep how they pad as a setting, and refuse to change it while another thread uses them.
+        self._one_at_a_time = Lock()
 
     @property
     def takes_images(self) -> bool:
@@ -112,11 +115,12 @@ class Encoder:
             arguments["images"] = [image for [image] in images] if takes_one_image(self._processor) else images
         if "mm_token_type_ids" in getattr(self._processor, "model_input_names", ()):
             arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
-        try:
-            batch = self._processor(**arguments)
-        except (TypeError, ValueError) as error:
-            raise self.refusal(examples[0], error) from error
-        batch = with_decoder_inputs(batch, self._config, self._base, self.tokenizer, list(prompts))
+        with self._one_at_a_time:
+            try:
+                batch = self._processor(**arguments)
+            except (TypeError, ValueError) as error:
+                raise self.refusal(examples[0], error) from error
+            batch = with_decoder_inputs(batch, self._config, self._base, self.tokenizer, list(prompts))
         rows = {len(batch[name]) for name in ("input_ids", "decoder_input_ids") if name in batch}
         if rows != {len(prompts)}:
             reason = f"its processor makes {max(rows, default=0)} of {len(prompts)} prompts"
@@ -131,7 +135,8 @@ class Encoder:
 
     def tokens(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of each prompt, one for each image token, unpadded."""
-        encoded = self.tokenizer(list(prompts), add_special_tokens=self._adds_special_tokens(prompts[0]))
+        with self._one_at_a_time:
+            encoded = self.tokenizer(list(prompts), add_special_tokens=self._adds_special_tokens(prompts[0]))
         return [tuple(ids) for ids in encoded["input_ids"]]
 
     def _adds_special_tokens(self, prompt: str) -> bool:

@@ -10,10 +10,11 @@ which runs a few rows a second time (see `passes`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from transformers import PreTrainedModel
 from savs.backbones import loading
 from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.batches import Levers, batches, of_equal_media, prefetched, usual_tokens
+from savs.backbones.batches import Batch, Levers, batches, of_equal_media, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.likelihood import answer_logits, answer_tokens, first_logits
 from savs.backbones.memory import halving
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.processors import load_processor
 from savs.backbones.quantised import how_kept
+from savs.backbones.threads import prefetched, side_by_side
 from savs.data.example import Example
 from savs.errors import BackboneError, DataError
 from savs.features import FloatArray, HeadId
@@ -183,12 +185,29 @@ class HuggingFaceBackbone:
         )
         z = np.empty((len(examples), len(heads), self.layout.head_dim), dtype=np.float32)
         done = 0
-        for batch in prefetched(made) if self.levers.prefetch else made:
-            z[list(batch.rows)] = self._passes.features(batch, wanted)
+        for batch, values in self._passed(made, examples, wanted):
+            z[list(batch.rows)] = values
             done += len(batch.rows)
             if progress is not None:
                 progress(done, len(examples))
         return z
+
+    def _passed(
+        self, made: Iterator[Batch], examples: Sequence[Example], wanted: Wanted
+    ) -> Iterator[tuple[Batch, FloatArray]]:
+        """The batches with their features, as they are done."""
+        run = partial(self._passes.features, wanted=wanted)
+        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        if examples and self.levers.side_by_side and not self.levers.image_bytes and threads > 1:
+            first = next(made)
+            made = chain([first], made)
+            workers = min(threads, ceil(len(examples) / len(first.rows)))
+            one_of_each = {bool(example.media): example for example in examples}.values()
+            if workers > 1 and all(self._passes.leave_no_trace(example, wanted) for example in one_of_each):
+                yield from side_by_side(made, run, workers)
+                return
+        for batch in prefetched(made) if self.levers.prefetch else made:
+            yield batch, run(batch)
 
     def _wanted(self, heads: Sequence[HeadId]) -> Wanted:
         known = set(self.layout.heads)

@@ -4,7 +4,8 @@ Knows a model and its devices; no examples' files, no order of batches. Three th
 running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it),
 whether the rows of a batch leave each other as they are (HunYuanVL numbers the images of a whole batch, and turns
 their tokens by that number), and whether a prompt may go on from the keys and values of its beginning; a fourth where
-features of images are to be kept, whether they stand for the images. Where not, the plain way is taken from then on.
+features of images are to be kept, whether they stand for the images; and a last one before passes run at the same
+time, whether they leave the model as it was. Where not, the plain way is taken from then on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from savs.backbones.attention import AttentionMap, AttentionSource
@@ -61,6 +62,8 @@ class Passes:
         self.sharing_obstacle = obstacle(base, model.config, attention)
         #: By whether examples have media; asked at the first batch of such.
         self._rows_are_independent: dict[bool, bool] = {}
+        #: By whether examples have media.
+        self._leave_no_trace = {False: False, True: False} if _changes_unseen(model) else {}
         self.images = ImageFeatures(base)
         self._sharing_is_tried = False
         self._images_are_tried = False
@@ -85,6 +88,24 @@ class Passes:
                 some.inputs.clear()
 
         return np.concatenate(halving(batch.examples, run, self._model.device))
+
+    def leave_no_trace(self, example: Example, wanted: Wanted) -> bool:
+        """Whether passes leave the model as it was, so that they may run at the same time.
+
+        Asked once with an example that has media, and once with one that has none, each alone. The first of two passes
+        may set up what the model keeps for good.
+        """
+        media = bool(example.media)
+        if media not in self._leave_no_trace:
+            self.features(self._whole([example]), wanted)
+            before = _attributes(self._model)
+            self.features(self._whole([example]), wanted)
+            after = _attributes(self._model)
+            same = before.keys() == after.keys() and all(value is after[key] for key, value in before.items())
+            self._leave_no_trace[media] = same
+            if not same:
+                _log.info("%s runs its batches in turns: it writes down something of a pass", self._name)
+        return self._leave_no_trace[media]
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
@@ -212,3 +233,19 @@ def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 def _has_media(batch: Batch) -> bool:
     return any(example.media for example in batch.examples)
+
+
+def _changes_unseen(model: PreTrainedModel) -> bool:
+    """Whether one short prompt would not show what changes: frequencies with the length, parts that come and go."""
+    config = model.config.to_json_string(use_diff=False)
+    by_length = any(f'"rope_type": "{kind}"' in config for kind in ("dynamic", "longrope"))
+    return by_length or hasattr(model, "hf_device_map")
+
+
+def _attributes(model: nn.Module) -> dict[tuple[str, str], Any]:
+    """What the modules hold, the values themselves: a new one in an old one's place is another."""
+    return {
+        (name, key): value
+        for name, module in model.named_modules()
+        for key, value in [*vars(module).items(), *module.named_buffers(recurse=False)]
+    }
