@@ -46,6 +46,17 @@ def test_no_batch_is_left_with_a_few_alone(backbone):
     assert [len(batch.rows) for batch in made(backbone("gpt2"), examples, size=20)] == [20, 1]
 
 
+def test_what_would_fill_one_batch_makes_two(backbone):
+    """So that something is made, or runs, beside the other; what fills less than half of one is not cut."""
+    model = backbone("gpt2")
+    sizes = [[len(batch.rows) for batch in made(model, of_lengths([10] * n), tokens=20 * 12)] for n in (20, 11, 10, 1)]
+    assert sizes == [[10, 10], [6, 5], [10], [1]]
+    assert [len(batch.rows) for batch in made(model, of_lengths([10] * 20), size=20)] == [20]
+    # To cut these would run their beginning twice.
+    shared = [Example(f"{i}", "x" * 15 + f"{i:02}") for i in range(20)]
+    assert [len(batch.rows) for batch in made(model, shared, tokens=100)] == [20]
+
+
 def test_sorting_wastes_little_on_padding(backbone):
     model = backbone("gpt2")
     examples = of_lengths(np.random.default_rng(1).integers(1, 120, 60))

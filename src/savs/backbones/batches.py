@@ -87,7 +87,8 @@ def batches(
 
     A batch holds equally many media, since some processors pad images to the largest number in a batch and others do
     not allow a mixture. The longest examples come first: the next batch is then no wider than the one before, whose
-    width says how many examples it may hold, and what does not fit in memory shows at the start.
+    width says how many examples it may hold, and what does not fit in memory shows at the start. Examples that more
+    than half fill a single batch make two: while one runs, the other's inputs are made, or it runs too.
 
     Args:
         examples: the inputs.
@@ -103,6 +104,8 @@ def batches(
         start = 0
         while start < len(queue):
             count = size or _evenly(len(queue) - start, _fitting(queue, start, kept, width, tokens))
+            if not size and count == len(queue) == len(units) and 2 * count * width > tokens:
+                count = ceil(count / 2)
             taken = queue[start : start + count]
             start += len(taken)
             batch = _batch([[prompt for _, prompt in part] for _, part in groupby(taken, itemgetter(0))], encoder)
