@@ -57,6 +57,15 @@ def test_what_would_fill_one_batch_makes_two(backbone):
     assert [len(batch.rows) for batch in made(model, shared, tokens=100)] == [20]
 
 
+def test_what_makes_two_batches_is_cut_between_images(backbone, picture):
+    model = backbone("llava")
+    asked = [Example(f"{i}/{j}", f"{j} of {i}?", (picture(i),)) for i in range(5) for j in range(3)]
+    [whole] = made(model, asked, tokens=10_000)
+    first, second = made(model, asked, tokens=tokens_of(whole) + whole.tails.input_ids.numel())
+    assert [len(first.rows), len(second.rows)] == [9, 6]
+    assert not {row // 3 for row in first.rows} & {row // 3 for row in second.rows}
+
+
 def test_sorting_wastes_little_on_padding(backbone):
     model = backbone("gpt2")
     examples = of_lengths(np.random.default_rng(1).integers(1, 120, 60))

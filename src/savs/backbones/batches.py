@@ -25,6 +25,9 @@ from savs.data.media import content_key
 GPU_TOKENS = 16_384
 _CPU_VALUES, _CPU_LEAST, _CPU_MOST = 2**20, 768, 2048
 
+#: Values of a layer that batches side by side may take together: 256 MB in float32.
+_AT_ONCE = 2**26
+
 #: Prompts of text alone share their beginning where that saves such a part of their tokens: it costs a pass more.
 _WORTH = 0.2
 
@@ -61,6 +64,22 @@ def usual_tokens(device: str, width: int) -> int:
     (2048, 1024, 768, 16384)
     """
     return GPU_TOKENS if device != "cpu" else min(_CPU_MOST, max(_CPU_LEAST, _CPU_VALUES // width))
+
+
+def most_at_once(threads: int, tokens: int, width: int) -> int:
+    """Batches that may run side by side on a CPU, each with a share of its threads.
+
+    Passes of a wide model keep many threads busy by themselves, and take memory.
+
+    Args:
+        threads: of torch.
+        tokens: of one forward pass.
+        width: as for `usual_tokens`.
+
+    >>> most_at_once(16, 2048, 288), most_at_once(16, 768, 18944)
+    (16, 4)
+    """
+    return max(1, min(threads, _AT_ONCE // (tokens * width)))
 
 
 @dataclass(frozen=True)
@@ -103,9 +122,10 @@ def batches(
         width = 0 if size else tokens_across(encoder.encode([queue[0][1].example], [queue[0][1].text]))
         start = 0
         while start < len(queue):
-            count = size or _evenly(len(queue) - start, _fitting(queue, start, kept, width, tokens))
-            if not size and count == len(queue) == len(units) and 2 * count * width > tokens:
-                count = ceil(count / 2)
+            most, filled = _fitting(queue, start, kept, width, tokens)
+            count = size or _evenly(len(queue) - start, most)
+            if not size and count == len(queue) and 2 * filled > tokens:
+                count = sum(map(len, units[: ceil(len(units) / 2)]))
             taken = queue[start : start + count]
             start += len(taken)
             batch = _batch([[prompt for _, prompt in part] for _, part in groupby(taken, itemgetter(0))], encoder)
@@ -157,18 +177,20 @@ def _with_tokens(unit: Sequence[Prompt], encoder: Encoder) -> list[Prompt] | Non
     return [replace(prompt, tokens=row) for prompt, row in zip(unit, rows, strict=True)] if shared else None
 
 
-def _fitting(queue: Sequence[tuple[int, Prompt]], start: int, kept: Sequence[int], width: int, tokens: int) -> int:
-    """How many prompts of the queue stay within the budget; at least one.
+def _fitting(
+    queue: Sequence[tuple[int, Prompt]], start: int, kept: Sequence[int], width: int, tokens: int
+) -> tuple[int, int]:
+    """How many prompts of the queue stay within the budget, at least one, and the tokens of these.
 
     The first of a unit takes `width` tokens, each further one those that it does not share.
     """
     spent, unit = 0, -1
     for count, (i, prompt) in enumerate(islice(queue, start, None)):
-        spent += len(prompt.tokens) - kept[i] if i == unit else width
-        unit = i
-        if spent > tokens and count:
-            return count
-    return len(queue) - start
+        more = len(prompt.tokens) - kept[i] if i == unit else width
+        if spent + more > tokens and count:
+            return count, spent
+        spent, unit = spent + more, i
+    return len(queue) - start, spent
 
 
 def _evenly(left: int, most: int) -> int:

@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from savs.backbones import loading
 from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.batches import Batch, Levers, batches, of_equal_media, usual_tokens
+from savs.backbones.batches import Batch, Levers, batches, most_at_once, of_equal_media, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.likelihood import answer_logits, answer_tokens, first_logits
 from savs.backbones.memory import halving
@@ -147,10 +147,14 @@ class HuggingFaceBackbone:
     @property
     def tokens_per_batch(self) -> int:
         """Tokens of one forward pass: what `levers` say, or what suits the device and the model's width."""
+        return self.levers.tokens_per_batch or usual_tokens(self.model.device.type, self._width)
+
+    @property
+    def _width(self) -> int:
+        """Values that the widest part of a layer makes of one token."""
         text: Any = self.model.config.get_text_config(decoder=True)
         width = getattr(text, "intermediate_size", None) or 4 * getattr(text, "hidden_size", 1024)
-        widest = max(width) if isinstance(width, list | tuple) else width  # Gemma 3n has one for each layer
-        return self.levers.tokens_per_batch or usual_tokens(self.model.device.type, widest)
+        return int(max(width) if isinstance(width, list | tuple) else width)  # Gemma 3n has one for each layer
 
     def head_activations(
         self,
@@ -198,10 +202,11 @@ class HuggingFaceBackbone:
         """The batches with their features, as they are done."""
         run = partial(self._passes.features, wanted=wanted)
         threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
-        if examples and self.levers.side_by_side and not self.levers.image_bytes and threads > 1:
+        workers = most_at_once(threads, self.tokens_per_batch, self._width)
+        if examples and self.levers.side_by_side and not self.levers.image_bytes and workers > 1:
             first = next(made)
             made = chain([first], made)
-            workers = min(threads, ceil(len(examples) / len(first.rows)))
+            workers = min(workers, ceil(len(examples) / len(first.rows)))
             one_of_each = {bool(example.media): example for example in examples}.values()
             if workers > 1 and all(self._passes.leave_no_trace(example, wanted) for example in one_of_each):
                 yield from side_by_side(made, run, workers)
