@@ -43,7 +43,7 @@ class Levers:
         side_by_side: on a CPU, run several batches at once where the model allows it; see `threads`.
         image_bytes: features of images kept for calls to come, in bytes. None by default: whether an image was met
             before would show in the last digits, and a job that is resumed or shared would not give the same to the
-            last bit. For a service that is asked about one image again and again.
+            last bit, and batches run in turns. For a service that is asked about one image again and again.
     """
 
     tokens_per_batch: int | None = None
