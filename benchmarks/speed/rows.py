@@ -149,7 +149,9 @@ def overhead(work: Workload, timer: Timer, n: int, *, side_by_side: bool = True)
         row = timer.row("overhead", work.name, what, ways)
     rate, more = n / row.seconds["head_activations"].median, row.ratio.median - 1
     aim = "as aimed for" if more < 0.1 else "which misses the aim of 10%"
-    took = f"everything around the forward takes {more:.0%} of its time" if more > 0 else f"{-more:.0%} less than that"
+    took = f"everything around the forward takes {more:.0%} of its time"
+    if more < 0:
+        took = f"with everything around it {-more:.0%} less time than the forward in turns"
     return replace(row, note=f"{rate:.1f} examples/s; {took}, {aim}")
 
 
