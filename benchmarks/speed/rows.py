@@ -96,7 +96,8 @@ def as_plain(fitted: SAVModel, work: Workload) -> plain.PlainClassifier:
 
 def made_before(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> list[Inputs]:
     """The inputs of the batches that are formed of these, prompts whole, on the model's device."""
-    made = batches(examples, backbone._encoder, size=None, tokens=backbone.tokens_per_batch, share=False)
+    tokens, halve = backbone.tokens_per_batch, backbone._spreads
+    made = batches(examples, backbone._encoder, size=None, tokens=tokens, share=False, halve=halve)
     return [backbone._passes.on_device(batch.inputs) for batch in made]
 
 
@@ -210,7 +211,7 @@ def levers(work: Workload, timer: Timer) -> list[Row]:
     rows += [
         row(f"{usual} tokens a batch", {f"{other} tokens": otherwise, f"{usual} tokens": chosen}),
         row("inputs made beside the forward", {"in turns": chosen, "beside": beside}),
-        row("batches side by side, one thread each", {"in turns": chosen, "side by side": together}),
+        row("batches side by side", {"in turns": chosen, "side by side": together}),
         row("common beginning run once", {"every prompt whole": chosen, "shared": shared}),
     ]
     selected = partial(backbone.head_activations, test, heads=fitted.selected_heads)

@@ -13,8 +13,8 @@ def of_lengths(lengths):
     return [Example(f"{i}", letters[i % 26] + letters[i // 26] + "x" * length) for i, length in enumerate(lengths)]
 
 
-def made(model, examples, *, size=None, tokens=768, share=True):
-    return list(batches(examples, model._encoder, size=size, tokens=tokens, share=share))
+def made(model, examples, *, size=None, tokens=768, share=True, halve=False):
+    return list(batches(examples, model._encoder, size=size, tokens=tokens, share=share, halve=halve))
 
 
 def tokens_of(batch):
@@ -47,23 +47,33 @@ def test_no_batch_is_left_with_a_few_alone(backbone):
 
 
 def test_what_would_fill_one_batch_makes_two(backbone):
-    """So that something is made, or runs, beside the other; what fills less than half of one is not cut."""
+    """So that one runs beside the other; what fills less than half of one is not cut."""
     model = backbone("gpt2")
-    sizes = [[len(batch.rows) for batch in made(model, of_lengths([10] * n), tokens=20 * 12)] for n in (20, 11, 10, 1)]
+    sizes = [
+        [len(batch.rows) for batch in made(model, of_lengths([10] * n), tokens=20 * 12, halve=True)]
+        for n in (20, 11, 10, 1)
+    ]
     assert sizes == [[10, 10], [6, 5], [10], [1]]
-    assert [len(batch.rows) for batch in made(model, of_lengths([10] * 20), size=20)] == [20]
+    assert [len(batch.rows) for batch in made(model, of_lengths([10] * 20), tokens=20 * 12)] == [20]
+    assert [len(batch.rows) for batch in made(model, of_lengths([10] * 20), size=20, halve=True)] == [20]
     # To cut these would run their beginning twice.
     shared = [Example(f"{i}", "x" * 15 + f"{i:02}") for i in range(20)]
-    assert [len(batch.rows) for batch in made(model, shared, tokens=100)] == [20]
+    assert [len(batch.rows) for batch in made(model, shared, tokens=100, halve=True)] == [20]
 
 
 def test_what_makes_two_batches_is_cut_between_images(backbone, picture):
     model = backbone("llava")
     asked = [Example(f"{i}/{j}", f"{j} of {i}?", (picture(i),)) for i in range(5) for j in range(3)]
     [whole] = made(model, asked, tokens=10_000)
-    first, second = made(model, asked, tokens=tokens_of(whole) + whole.tails.input_ids.numel())
+    first, second = made(model, asked, tokens=tokens_of(whole) + whole.tails.input_ids.numel(), halve=True)
     assert [len(first.rows), len(second.rows)] == [9, 6]
     assert not {row // 3 for row in first.rows} & {row // 3 for row in second.rows}
+
+
+def test_the_most_media_come_first(backbone, picture):
+    examples = [Example(f"{i}", "?" * i, (picture(i),) * (i % 3)) for i in range(1, 13)]
+    counts = [len(batch.examples[0].media) for batch in made(backbone("llava"), examples, size=2)]
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_sorting_wastes_little_on_padding(backbone):

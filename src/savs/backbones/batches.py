@@ -66,20 +66,17 @@ def usual_tokens(device: str, width: int) -> int:
     return GPU_TOKENS if device != "cpu" else min(_CPU_MOST, max(_CPU_LEAST, _CPU_VALUES // width))
 
 
-def most_at_once(threads: int, tokens: int, width: int) -> int:
-    """Batches that may run side by side on a CPU, each with a share of its threads.
-
-    Passes of a wide model keep many threads busy by themselves, and take memory.
+def most_at_once(tokens: int, width: int) -> int:
+    """Batches that may run side by side on a CPU, for the memory they take; at least one.
 
     Args:
-        threads: of torch.
-        tokens: of one forward pass.
+        tokens: of the largest.
         width: as for `usual_tokens`.
 
-    >>> most_at_once(16, 2048, 288), most_at_once(16, 768, 18944)
-    (16, 4)
+    >>> most_at_once(2048, 288), most_at_once(768, 18944), most_at_once(64 * 2000, 18944)
+    (113, 4, 1)
     """
-    return max(1, min(threads, _AT_ONCE // (tokens * width)))
+    return max(1, _AT_ONCE // (tokens * width))
 
 
 @dataclass(frozen=True)
@@ -100,14 +97,13 @@ class Batch:
 
 
 def batches(
-    examples: Sequence[Example], encoder: Encoder, *, size: int | None, tokens: int, share: bool
+    examples: Sequence[Example], encoder: Encoder, *, size: int | None, tokens: int, share: bool, halve: bool = False
 ) -> Iterator[Batch]:
     """Cut examples into batches and make their inputs.
 
     A batch holds equally many media, since some processors pad images to the largest number in a batch and others do
     not allow a mixture. The longest examples come first: the next batch is then no wider than the one before, whose
-    width says how many examples it may hold, and what does not fit in memory shows at the start. Examples that more
-    than half fill a single batch make two: while one runs, the other's inputs are made, or it runs too.
+    width says how many examples it may hold, and what does not fit in memory shows at the start.
 
     Args:
         examples: the inputs.
@@ -115,6 +111,7 @@ def batches(
         size: examples in a batch; by default as many as `tokens` allow, and at least one.
         tokens: in one forward pass.
         share: whether prompts may share their beginnings.
+        halve: whether examples that more than half fill a single batch make two, to run side by side.
     """
     for units in _alike(examples, encoder, share):
         kept = [common_length([prompt.tokens for prompt in unit]) for unit in units]
@@ -124,7 +121,7 @@ def batches(
         while start < len(queue):
             most, filled = _fitting(queue, start, kept, width, tokens)
             count = size or _evenly(len(queue) - start, most)
-            if not size and count == len(queue) and 2 * filled > tokens:
+            if halve and not size and count == len(queue) and 2 * filled > tokens:
                 count = sum(map(len, units[: ceil(len(units) / 2)]))
             taken = queue[start : start + count]
             start += len(taken)
@@ -155,7 +152,7 @@ def _alike(examples: Sequence[Example], encoder: Encoder, share: bool) -> Iterat
         for part in [marked] if marked else [[prompt] for prompt in unit]:
             part.sort(key=lambda prompt: (-len(prompt.text), prompt.row))
             classes.setdefault((len(part[0].example.media), marked is not None), []).append(part)
-    for _, alike in sorted(classes.items()):
+    for _, alike in sorted(classes.items(), reverse=True):  # most media first, as the longest are
         yield sorted(alike, key=lambda unit: (-encoder.image_patches(unit[0].example), -len(unit[0].text), unit[0].row))
 
 
@@ -209,6 +206,11 @@ def _batch(units: Sequence[Sequence[Prompt]], encoder: Encoder) -> Batch:
     if cut is not None:
         return Batch(rows, examples, *cut)
     return Batch(rows, examples, encoder.encode(examples, [prompt.text for prompt in prompts]))
+
+
+def tokens_in(batch: Batch) -> int:
+    """Tokens of its forward pass, padding counted."""
+    return len(batch.rows) * _width(batch)
 
 
 def _width(batch: Batch) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -58,10 +59,13 @@ class _Counter:
 
     def __init__(self) -> None:
         self.sequences = 0
+        self._counting = Lock()
 
     def __call__(self, module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         # Some kernels hand their heads over flattened to [n_tokens, width]: then a pass is one sequence.
-        self.sequences += inputs[0].shape[0] if inputs[0].dim() == 3 else 1
+        more = inputs[0].shape[0] if inputs[0].dim() == 3 else 1
+        with self._counting:  # passes may run side by side
+            self.sequences += more
 
 
 _PROCESS = Path("/proc/self")

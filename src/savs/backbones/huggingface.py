@@ -13,8 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import chain
-from math import ceil
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from transformers import PreTrainedModel
 from savs.backbones import loading
 from savs.backbones.attention import layout_of, map_attention
 from savs.backbones.base import BackboneSpec, Progress
-from savs.backbones.batches import Batch, Levers, batches, most_at_once, of_equal_media, usual_tokens
+from savs.backbones.batches import Batch, Levers, batches, most_at_once, of_equal_media, tokens_in, usual_tokens
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.likelihood import answer_logits, answer_tokens, first_logits
 from savs.backbones.memory import halving
@@ -40,6 +39,9 @@ from savs.features import FloatArray, HeadId
 
 #: Examples that are answered side by side.
 ANSWER_BATCH_SIZE = 8
+
+#: Examples for which it pays to run two more, to know whether their batches may run side by side.
+_WORTH_ASKING = 16
 
 
 def load_backbone(
@@ -150,6 +152,12 @@ class HuggingFaceBackbone:
         return self.levers.tokens_per_batch or usual_tokens(self.model.device.type, self._width)
 
     @property
+    def _spreads(self) -> bool:
+        """Whether batches may run side by side, as far as it is not the model's to say."""
+        levers = self.levers
+        return levers.side_by_side and not levers.image_bytes and self.model.device.type == "cpu"
+
+    @property
     def _width(self) -> int:
         """Values that the widest part of a layer makes of one token."""
         text: Any = self.model.config.get_text_config(decoder=True)
@@ -186,6 +194,7 @@ class HuggingFaceBackbone:
             size=batch_size,
             tokens=self.tokens_per_batch,
             share=self.levers.share_prefixes and not self.sharing_obstacle,
+            halve=self._spreads,
         )
         z = np.empty((len(examples), len(heads), self.layout.head_dim), dtype=np.float32)
         done = 0
@@ -201,15 +210,13 @@ class HuggingFaceBackbone:
     ) -> Iterator[tuple[Batch, FloatArray]]:
         """The batches with their features, as they are done."""
         run = partial(self._passes.features, wanted=wanted)
-        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
-        workers = most_at_once(threads, self.tokens_per_batch, self._width)
-        if examples and self.levers.side_by_side and not self.levers.image_bytes and workers > 1:
-            first = next(made)
-            made = chain([first], made)
-            workers = min(workers, ceil(len(examples) / len(first.rows)))
-            one_of_each = {bool(example.media): example for example in examples}.values()
-            if workers > 1 and all(self._passes.leave_no_trace(example, wanted) for example in one_of_each):
-                yield from side_by_side(made, run, workers)
+        if self._spreads and len(examples) >= _WORTH_ASKING:
+            first = list(islice(made, torch.get_num_threads()))
+            made = chain(first, made)
+            workers = min(len(first), most_at_once(max(map(tokens_in, first)), self._width))
+            kinds = [[one for one in examples if bool(one.media) is media] for media in (False, True)]
+            if workers > 1 and all(self._passes.leave_no_trace(kind, wanted) for kind in kinds if kind):
+                yield from side_by_side(made, run, workers, self._passes.asks)
                 return
         for batch in prefetched(made) if self.levers.prefetch else made:
             yield batch, run(batch)

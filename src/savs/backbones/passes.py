@@ -4,8 +4,8 @@ Knows a model and its devices; no examples' files, no order of batches. Three th
 running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it),
 whether the rows of a batch leave each other as they are (HunYuanVL numbers the images of a whole batch, and turns
 their tokens by that number), and whether a prompt may go on from the keys and values of its beginning; a fourth where
-features of images are to be kept, whether they stand for the images; and a last one before passes run at the same
-time, whether they leave the model as it was. Where not, the plain way is taken from then on.
+features of images are to be kept, whether they stand for the images; and before passes run at the same time on a CPU,
+by two rows alone, whether passes leave the model as it was. Where not, the plain way is taken from then on.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Passes:
         self.sharing_obstacle = obstacle(base, model.config, attention)
         #: By whether examples have media; asked at the first batch of such.
         self._rows_are_independent: dict[bool, bool] = {}
-        #: By whether examples have media.
-        self._leave_no_trace = {False: False, True: False} if _changes_unseen(model) else {}
+        self._changes_unseen = _changes_unseen(model)
+        #: By whether examples have media, and the deepest layer.
+        self._no_trace: dict[tuple[bool, int], bool] = {}
         self.images = ImageFeatures(base)
         self._sharing_is_tried = False
         self._images_are_tried = False
@@ -89,23 +90,38 @@ class Passes:
 
         return np.concatenate(halving(batch.examples, run, self._model.device))
 
-    def leave_no_trace(self, example: Example, wanted: Wanted) -> bool:
+    def leave_no_trace(self, examples: Sequence[Example], wanted: Wanted) -> bool:
         """Whether passes leave the model as it was, so that they may run at the same time.
 
-        Asked once with an example that has media, and once with one that has none, each alone. The first of two passes
-        may set up what the model keeps for good.
+        Asked once for examples with media and once for those without, at each depth that is wanted: two examples are
+        run alone, the first of which may set up what the model keeps for good.
         """
-        media = bool(example.media)
-        if media not in self._leave_no_trace:
-            self.features(self._whole([example]), wanted)
+        if self._changes_unseen:
+            return False
+        kind = bool(examples[0].media), wanted.sources[-1].layer
+        if kind not in self._no_trace:
+            shortest, longest = (choose(examples, key=lambda example: len(example.text)) for choose in (min, max))
+            self.features(self._whole([longest]), wanted)
             before = _attributes(self._model)
-            self.features(self._whole([example]), wanted)
+            self.features(self._whole([shortest]), wanted)
             after = _attributes(self._model)
-            same = before.keys() == after.keys() and all(value is after[key] for key, value in before.items())
-            self._leave_no_trace[media] = same
-            if not same:
+            self._no_trace[kind] = before.keys() == after.keys() and all(
+                held is after[key][0] and version == after[key][1] for key, (held, version) in before.items()
+            )
+            if not self._no_trace[kind]:
                 _log.info("%s runs its batches in turns: it writes down something of a pass", self._name)
-        return self._leave_no_trace[media]
+        return self._no_trace[kind]
+
+    def asks(self, batch: Batch) -> bool:
+        """Whether running this batch answers what is asked once: no other may be run meanwhile.
+
+        Else it would be a matter of time which batch answers for all that follow.
+        """
+        if batch.tails is not None and not self.sharing_obstacle:
+            return not self._sharing_is_tried
+        if len(batch.examples) > 1 and _has_media(batch) not in self._rows_are_independent:
+            return True
+        return self.padding_is_harmless is None and len(set(self._kinds(batch))) > 1
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
@@ -135,10 +151,7 @@ class Passes:
             if z is not None:
                 return z
             batch = self._whole(batch.examples)
-        mask = batch.inputs.get("attention_mask")
-        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(batch.examples)
-        sizes = [self._encoder.image_sizes(example) for example in batch.examples]
-        kinds = list(zip(lengths, sizes, strict=True))
+        kinds = self._kinds(batch)
         if len(set(kinds)) == 1:
             return self._of_one_kind(batch, wanted)
         media = _has_media(batch)
@@ -147,6 +160,7 @@ class Passes:
             if self.padding_is_harmless and self._rows_are_independent.get(media):
                 return z
             # The shortest prompt is padded most; some processors pad the smallest image too.
+            lengths, sizes = zip(*kinds, strict=True)
             suspects = {kinds.index(min(kinds)), sizes.index(min(sizes))} if media else {lengths.index(min(lengths))}
             self.padding_is_harmless = all(self._agrees(z[row], batch.examples[row], wanted) for row in suspects)
             if self.padding_is_harmless:
@@ -158,6 +172,12 @@ class Passes:
             rows = [row for row, other in enumerate(kinds) if other == kind]
             z[rows] = self._of_one_kind(self._whole([batch.examples[row] for row in rows]), wanted)
         return z
+
+    def _kinds(self, batch: Batch) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
+        """Tokens of each prompt, and the sizes of its images."""
+        mask = batch.inputs.get("attention_mask")
+        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(batch.examples)
+        return list(zip(lengths, map(self._encoder.image_sizes, batch.examples), strict=True))
 
     def _of_one_kind(self, batch: Batch, wanted: Wanted) -> FloatArray:
         """Features of prompts of one length with images of one size, which need no padding."""
@@ -236,16 +256,18 @@ def _has_media(batch: Batch) -> bool:
 
 
 def _changes_unseen(model: PreTrainedModel) -> bool:
-    """Whether one short prompt would not show what changes: frequencies with the length, parts that come and go."""
+    """Whether two short prompts would not show what changes: what follows the length, parts that come and go."""
     config = model.config.to_json_string(use_diff=False)
-    by_length = any(f'"rope_type": "{kind}"' in config for kind in ("dynamic", "longrope"))
-    return by_length or hasattr(model, "hf_device_map")
+    frequencies = any(f'"rope_type": "{kind}"' in config for kind in ("dynamic", "longrope"))
+    # Tables of sines that grow with the longest prompt, in Kosmos-2 and XGLM.
+    tables = any(hasattr(module, "make_weights") for module in model.modules())
+    return frequencies or tables or hasattr(model, "hf_device_map")
 
 
-def _attributes(model: nn.Module) -> dict[tuple[str, str], Any]:
-    """What the modules hold, the values themselves: a new one in an old one's place is another."""
+def _attributes(model: nn.Module) -> dict[tuple[str, str], tuple[Any, int]]:
+    """What the modules hold, the values themselves, and how often each tensor was written to."""
     return {
-        (name, key): value
+        (name, key): (value, value._version if isinstance(value, Tensor) and not value.is_inference() else 0)
         for name, module in model.named_modules()
         for key, value in [*vars(module).items(), *module.named_buffers(recurse=False)]
     }

@@ -32,29 +32,36 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
             yield made.pop()  # type: ignore[misc]  # kept by nobody here: its memory is its user's to free
 
 
-def side_by_side(items: Iterator[T], work: Callable[[T], R], workers: int) -> Iterator[tuple[T, R]]:
+def side_by_side(
+    items: Iterator[T], work: Callable[[T], R], workers: int, alone: Callable[[T], bool] = lambda _: False
+) -> Iterator[tuple[T, R]]:
     """Each item with what `work` makes of it, in the order in which they are done.
 
     A pass of a small model is many short operations, and torch's threads wait for each other at the end of each. Here
     they are dealt out among the workers instead, who wait for nobody; each makes its next item when it is free, one
-    at a time.
+    at a time. An interrupt waits until what is under way is done.
 
     Args:
         items: made by the workers, one after the other.
         work: what is done with each, by several threads at once.
         workers: how many. They share torch's threads evenly.
+        alone: whether no later item may be begun before this one is done.
 
     Raises:
-        Exception: what making an item or `work` raises; no item is begun after it.
+        Exception: what making an item or `work` raises; no item is begun once that is known.
     """
     end = object()
-    making = Lock()
+    taking = Lock()
     threads = torch.get_num_threads()
 
     def take() -> tuple[T, R] | None:
-        with making:
+        with taking:
             item = next(items, end)
-        return None if item is end else (cast(T, item), work(cast(T, item)))
+            if item is end:
+                return None
+            if alone(cast(T, item)):
+                return cast(T, item), work(cast(T, item))
+        return cast(T, item), work(cast(T, item))
 
     try:
         with ThreadPoolExecutor(
@@ -63,10 +70,10 @@ def side_by_side(items: Iterator[T], work: Callable[[T], R], workers: int) -> It
             pending = {pool.submit(take) for _ in range(workers)}
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                torch.set_num_threads(threads)  # a worker's own number would be the choice of threads begun later
                 for result in [future.result() for future in done]:
                     if result is not None:
                         pending.add(pool.submit(take))
                         yield result
     finally:
-        # What the workers set is theirs, but threads begun later would take it for torch's choice.
         torch.set_num_threads(threads)
