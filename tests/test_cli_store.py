@@ -1,5 +1,6 @@
 """`savs extract`, `--store` and `inspect` of a store, run in process on a tiny model."""
 
+import csv
 import json
 import shutil
 
@@ -194,6 +195,16 @@ def test_predictions_as_a_table_are_the_lines(store, data, tmp_path):
     assert rows == lines and len(rows) == 12
     assert [path.name for path in tmp_path.glob("answers*")] == ["answers.parquet"]
     assert "exists" in refused("predict", tmp_path / "clf", data, "-o", tmp_path / "answers.parquet")
+    for classifiers, named in (([tmp_path / "clf"], []), ([tmp_path / "clf"] * 2, ["classifier"])):
+        done("predict", *classifiers, data, "--store", store, "-o", tmp_path / "answers.csv", "--overwrite")
+        with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == [*named, "id", "label", "probabilities", "votes"]
+        shown = [{name: row[name] for name in ("id", "label")} for row in rows[:: len(classifiers)]]
+        maps = [
+            {name: json.loads(row[name]) for name in ("probabilities", "votes")} for row in rows[:: len(classifiers)]
+        ]
+        assert [one | more for one, more in zip(shown, maps, strict=True)] == lines
 
 
 def test_workers_that_read_no_store_are_not_given_one(store, data, tmp_path):

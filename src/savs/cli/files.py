@@ -5,11 +5,13 @@ Knows no command and no model.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +76,40 @@ def json_lines(path: Path | None) -> Iterator[Write]:
     if path is None:
         yield lambda value: write_line(_line(value))
         return
+    with _written(path, lambda value: f"{_line(value)}\n") as write:
+        yield write
+
+
+@contextmanager
+def csv_rows(path: Path) -> Iterator[Write]:
+    """The same as a table with a header, for a spreadsheet; what is no single value stands there as JSON."""
+    header = True
+
+    def form(value: Mapping[str, Any]) -> str:
+        nonlocal header
+        text = StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        if header:
+            table.writerow(value)
+            header = False
+        table.writerow([_line(cell) if isinstance(cell, Mapping) else cell for cell in value.values()])
+        return text.getvalue()
+
+    with _written(path, form) as write:
+        yield write
+
+
+@contextmanager
+def _written(path: Path, form: Callable[[Mapping[str, Any]], str]) -> Iterator[Write]:
+    """A function that writes one value in this form."""
     partial = path.with_name(f"{path.name}.partial")
     count = 0
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with partial.open("w", encoding="utf-8", newline="") as file:
 
             def write(value: Mapping[str, Any]) -> None:
                 nonlocal count
-                file.write(f"{_line(value)}\n")
+                file.write(form(value))
                 file.flush()
                 count += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from savs.cli import options as opt
 from savs.cli.console import note, working
-from savs.cli.files import check_output, json_lines, record_bad_rows
+from savs.cli.files import Write, check_output, csv_rows, json_lines, record_bad_rows
 from savs.cli.parquet import parquet_rows
 from savs.cli.reading import attach_backbone, open_classifier, read
 from savs.engines.workers import Workers
@@ -28,7 +29,7 @@ def predict(
     data: opt.Source,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File for the JSON lines; a table if its name ends in .parquet.",
+        typer.Option("--output", "-o", help="File for the JSON lines; a table if its name ends in .csv or .parquet.",
                      show_default="stdout", metavar="FILE",
                      rich_help_panel=opt.OUTPUT),
     ] = None,
@@ -72,8 +73,7 @@ def predict(
 
     # Lines on the terminal are progress enough, and a bar among them would tear them apart.
     silent = output is None and sys.stdout.isatty()
-    lines = json_lines(output) if output is None or output.suffix != ".parquet" else parquet_rows(output)
-    with lines as write, working(who, silent=silent) as progress:
+    with _opened(output) as write, working(who, silent=silent) as progress:
         done = 0
         for part in answers:
             for row in zip(*part, strict=True):
@@ -86,6 +86,13 @@ def predict(
         record_bad_rows(bad, output)
     if output is not None:
         note(f"{len(examples) * len(models)} predictions in {output}")
+
+
+def _opened(output: Path | None) -> AbstractContextManager[Write]:
+    """A function that writes predictions in the form that the file's name asks for."""
+    tables = {".csv": csv_rows, ".parquet": parquet_rows}
+    form = None if output is None else tables.get(output.suffix.lower())
+    return json_lines(output) if output is None or form is None else form(output)
 
 
 def _here(
