@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import pytest
+import torch
 
 import fakes
 from savs.data.example import Example, Media
@@ -39,6 +40,15 @@ def cluster():
     yield
     ray.shutdown()
     cloudpickle.unregister_pickle_by_value(fakes)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As a worker has: with more, the last digits may be others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def workers(count=2):
