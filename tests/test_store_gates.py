@@ -234,6 +234,27 @@ def test_two_writers_on_one_plan_20_times(tmp_path):
         assert not [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
 
 
+def test_a_store_that_another_process_makes_between_two_looks_is_opened(tmp_path, backbone, monkeypatch):
+    from savs.store import store as module
+
+    made = {"spec": backbone.spec, "layout": backbone.layout}
+    look = module.is_store
+
+    def overtaken(folder):
+        """The first look finds nothing, and right after it the other process makes the store and fills it."""
+        found = look(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "is_store", look)
+            fill(ActivationStore.create(folder, **made), backbone, fakes.examples(6))
+        monkeypatch.setattr(module, "is_store", look)
+        return found
+
+    monkeypatch.setattr(module, "is_store", overtaken)
+    store = ActivationStore.create(tmp_path / "new", **made)
+    assert module.is_store is look, "the other process never came between"
+    assert_whole(store, fakes.examples(6))
+
+
 def test_two_writers_whose_rows_differ_by_rounding_leave_one_row_each(store, monkeypatch):
     """As two machines would, or other batches: whoever commits meanwhile, every reader takes the same copy of a row."""
     from savs.store import store as module

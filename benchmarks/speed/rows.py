@@ -130,7 +130,7 @@ def bare(backbone: HuggingFaceBackbone, made: Sequence[Inputs], before: nn.Modul
 def overhead(work: Workload, timer: Timer, n: int, *, side_by_side: bool = True) -> Row:
     """Reading heads from `n` examples, against the bare forward of the same batches as far, made before.
 
-    The test examples come again and again, each time run anew: nothing runs beside the making of the first batch, and
+    The test examples come again and again, each time run anew: nothing runs beside the making of the first inputs, and
     of a few batches that is a large part.
 
     Args:

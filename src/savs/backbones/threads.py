@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from threading import Lock
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 
@@ -50,18 +50,18 @@ def side_by_side(
     Raises:
         Exception: what making an item or `work` raises; no item is begun once that is known.
     """
-    end = object()
     taking = Lock()
     threads = torch.get_num_threads()
 
     def take() -> tuple[T, R] | None:
         with taking:
-            item = next(items, end)
-            if item is end:
+            try:
+                item = next(items)
+            except StopIteration:
                 return None
-            if alone(cast(T, item)):
-                return cast(T, item), work(cast(T, item))
-        return cast(T, item), work(cast(T, item))
+            if alone(item):
+                return item, work(item)
+        return item, work(item)
 
     try:
         with ThreadPoolExecutor(

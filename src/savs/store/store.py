@@ -311,7 +311,7 @@ def is_store(folder: str | Path) -> bool:
 
 
 def check_vacant(folder: Path) -> None:
-    """Refuse to make a store where something else is. What a killed process left of a new store is nothing.
+    """Refuse to make a store where something else is. A store is welcome; what a killed process left of one is nothing.
 
     Raises:
         OutputExistsError: it is a file, or a folder with other files.
@@ -320,7 +320,9 @@ def check_vacant(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise OutputExistsError(f"{folder} exists and is a file, not a store; choose another name")
-    if any(not is_unfinished(path.name) and path.name != SHARDS_FOLDER for path in folder.iterdir()):
+    others = any(not is_unfinished(path.name) and path.name != SHARDS_FOLDER for path in folder.iterdir())
+    # Asked after the look: another process may have made its store since the caller found none, manifest first.
+    if others and not is_store(folder):
         raise OutputExistsError(f"{folder} exists and holds other files, not a store; choose another name")
 
 
