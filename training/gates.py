@@ -10,6 +10,8 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -134,14 +136,20 @@ class Model:
         return float(np.mean([answer.replace(" ", "") == truth.replace(" ", "") for answer, truth in pairs]))
 
 
-def score_all(folder: Path, n: int) -> dict[str, float]:
-    """The share of right answers to `n` questions of every gate, by its name; each is printed as it is known."""
+def score_gate(folder: Path, n: int, number: int) -> float:
+    """The share of right answers to `n` questions of one gate."""
     torch.set_num_threads(1)
     torch.set_default_device("cpu")
-    model, scores = Model(folder), {}
-    for i, gate in enumerate(GATES):
-        scores[gate.name] = model.score(gate.draw(np.random.default_rng([SEED, i]), n))
-        print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(scores[gate.name], 3)}), flush=True)
+    return Model(folder).score(GATES[number].draw(np.random.default_rng([SEED, number]), n))
+
+
+def score_all(folder: Path, n: int) -> dict[str, float]:
+    """The share of right answers to `n` questions of every gate, by its name; each is printed as it is known."""
+    scores = {}
+    with get_context("spawn").Pool() as pool:
+        for gate, right in zip(GATES, pool.imap(partial(score_gate, folder, n), range(len(GATES))), strict=True):
+            scores[gate.name] = right
+            print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(right, 3)}), flush=True)
     return scores
 
 
