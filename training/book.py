@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 import questions
-from asking import Question
-from images import Data, training_scene
-from other_questions import pair_questions, pictogram_questions
+from asking import Question, pick
+from images import Data, is_named, training_scene
+from other_questions import COMPARED, pair_questions, pictogram_questions
+
+#: What a row of one image shows, and how often.
+KINDS = {"scene": 0.725, "pictogram": 0.1625, "letter": 0.05, "easy": 0.0625}
 
 
 class Book:
@@ -15,7 +18,7 @@ class Book:
 
     def __init__(self, data: Data, rng: np.random.Generator) -> None:
         self.records, self.vocabularies, self.rng = data.records, data.vocabularies, rng
-        self.pools = {kind: data.numbers(kind) for kind in ("scene", "pictogram", "easy")}
+        self.pools = {kind: data.numbers(kind) for kind in KINDS}
         self.scenes = {int(i): training_scene(data.records[i]["index"]) for i in self.pools["scene"]}
         self.singles, self.doubles = (
             np.array([i for i, scene in self.scenes.items() if len(scene.objects) == n]) for n in (1, 2)
@@ -26,7 +29,7 @@ class Book:
         record = self.records[index]
         if record["kind"] == "scene":
             return questions.scene_questions(self.scenes[index], self.rng, n, stage=stage)
-        if record["kind"] == "pictogram":
+        if is_named(record):
             return pictogram_questions(record, self.vocabularies, self.rng, n)
         pairs = [record["questions"][int(i)] for i in self.rng.integers(len(record["questions"]), size=n)]
         return [Question("easy", question, answer) for question, answer in pairs]
@@ -39,8 +42,7 @@ class Book:
         elif stage == "all" and way < 0.2:
             return self._pair(n)
         else:
-            kind = "scene" if way < 0.78 else "pictogram" if way < 0.94 else "easy"
-            pool = self.pools[kind]
+            pool = self.pools[str(self.rng.choice([*KINDS], p=[*KINDS.values()]))]
         index = int(pool[int(self.rng.integers(len(pool)))])
         return [index], self.single(index, n, stage=stage)
 
@@ -50,7 +52,7 @@ class Book:
             first, *others = (int(i) for i in self.rng.choice(pool, 9, replace=False))
             one = self.scenes[first]
             if pool is self.singles:
-                key = ("shape", "colour", "size", "texture")[int(self.rng.integers(4))]
+                key = pick(self.rng, COMPARED)
                 value = getattr(one.objects[0], key)
                 others.sort(key=lambda i: getattr(self.scenes[i].objects[0], key) != value)
             two = self.scenes[others[0]]

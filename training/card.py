@@ -53,10 +53,10 @@ def training_table(log: Sequence[Mapping], phases: Sequence[Phase], device: str)
     rows, minutes = [], 0.0
     for name, what in STEPS.items():
         took = last[name]["seconds"] / 60
-        minutes += 0 if name == BESIDE else took
+        minutes += took
         seen = asked.get(name) or (f"{last[name]['step']:,} batches" if "step" in last[name] else "")
         rows.append([name, what, seen, f"{took:.1f}"])
-    rows.append(["together", f"the sum of the steps but *{BESIDE}*, which runs beside the tower", "", f"{minutes:.0f}"])
+    rows.append(["together", "", "", f"{minutes:.0f}"])
     return _table(["step", "what it does", "seen", "minutes"], rows) + (
         f"\n\nMeasured on {device} with {_versions()}; checkpoints included, gates not."
     )
@@ -83,17 +83,16 @@ def gates_table(scores: Mapping[str, float], n: int) -> str:
     return _table([f"asked ({n} fresh questions each)", "chance", "needed", "right"], rows)
 
 
-#: The steps of a run in the log's words, and the one that runs beside the tower.
+#: The steps of a run in their order, in the log's words.
 STEPS = {
     "data": "draws all images",
     "tower": "learns to see: dense labels of every cell",
-    "symbols": "the decoder learns to read what a perfect eye would tell it",
     "features": "keeps the tower's tokens of all images",
+    "symbols": "the decoder learns to read what a perfect eye would tell it",
     "projector": "is fitted to write such symbols",
     "short": "projector and half of the decoder's layers learn on the tokens",
     "images": "all layers learn",
 }
-BESIDE = "symbols"
 #: What times depend on.
 LIBRARIES = ("torch", "transformers")
 

@@ -1,13 +1,11 @@
-"""The language side: tokenizer, the whole LLaVA model, and batches of many questions packed behind one image.
+"""The language side: tokenizer, the whole LLaVA model, how it grows, and how it is written.
 
-Knows nothing of how images are drawn. Packed questions do not see each other: the attention mask shows each one the
-image and itself, and its positions go on from the image, so that every question trains as if it were alone.
+Knows nothing of how images are drawn, and no question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -23,7 +21,6 @@ from transformers import (
 )
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from asking import Question
 from images import CELLS, SIDE
 from tower import MEAN, STD, tower_config
 
@@ -156,87 +153,6 @@ def grow(short: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFas
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
     return full
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Questions about the same images, as token ids: one row of a batch."""
-
-    ids: list[int]
-    owner: list[int]  # 0: the shared beginning; i: question i
-    position: list[int]
-    target: list[int]  # the next token where it is part of an answer, else -100
-    kinds: list[str]  # of the questions; owner i is kinds[i - 1]
-
-
-def pack(questions: Sequence[Question], n_images: int, tokenizer: PreTrainedTokenizerFast) -> Pack:
-    """Put questions behind the `n_images` images that they share."""
-    user, assistant, end, image = (tokenizer.convert_tokens_to_ids(t) for t in (USER, ASSISTANT, END, IMAGE))
-    encode = tokenizer.backend_tokenizer.encode_batch
-    texts = encode([q.text for q in questions])
-    answers = encode([q.answer for q in questions])
-    ids = [user, *[image] * (CELLS * n_images)]
-    start = len(ids)
-    owner, position, target = [0] * start, list(range(start)), [-100] * start
-    for i, (text, answer) in enumerate(zip(texts, answers, strict=True), start=1):
-        row = [*text.ids, assistant, *answer.ids]
-        ids += row
-        owner += [i] * len(row)
-        position += range(start, start + len(row))
-        target += [-100] * len(text.ids) + [*answer.ids, end]
-    return Pack(ids, owner, position, target, [q.kind for q in questions])
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Packs, padded: ids, positions, targets and owners `[batch, length]`, mask `[batch, 1, length, length]`."""
-
-    ids: torch.Tensor
-    position: torch.Tensor
-    target: torch.Tensor
-    owner: torch.Tensor
-    mask: torch.Tensor
-
-
-def collate(packs: Sequence[Pack]) -> Batch:
-    """Pad packs to one length and build the mask that keeps their questions apart."""
-    length = max(len(p.ids) for p in packs)
-
-    def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
-        return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
-
-    owner = padded([p.owner for p in packs], -1)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    same = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
-    return Batch(
-        padded([p.ids for p in packs], 0),
-        padded([p.position for p in packs], 0),
-        padded([p.target for p in packs], -100),
-        owner,
-        (same & causal)[:, None],
-    )
-
-
-def answer_loss(
-    model: LlavaForConditionalGeneration, batch: Batch, images: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss over answer tokens, and which positions it got right (`[batch, length]`, False where not asked).
-
-    `images` are image tokens `[n, 16, hidden]`, in the order in which their places come.
-    """
-    embeds = model.get_input_embeddings()(batch.ids)
-    place = (batch.ids == model.config.image_token_id).unsqueeze(-1)
-    embeds = embeds.masked_scatter(place, images.to(embeds.dtype))
-    mask = torch.zeros(batch.mask.shape).masked_fill(~batch.mask, torch.finfo(torch.float32).min)
-    states = model.model.language_model(
-        inputs_embeds=embeds, attention_mask=mask, position_ids=batch.position, use_cache=False
-    ).last_hidden_state
-    known = batch.target != -100
-    logits = model.lm_head(states[known])
-    truth = batch.target[known]
-    hits = torch.zeros_like(known)
-    hits[known] = logits.argmax(-1) == truth
-    return functional.cross_entropy(logits, truth), hits
 
 
 class Symbols(nn.Module):

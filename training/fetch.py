@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from PIL import Image
 
 from savs.demo.holdout import EVALUATION_SPLITS, is_held_out_pictogram, kin
@@ -193,27 +192,3 @@ def _easy_half(folder: str) -> list[EasyImage]:
             )
             for image, pairs in sorted(questions.items())
         ]
-
-
-def augment(image: Image.Image, rng: np.random.Generator, *, strong: bool) -> np.ndarray:
-    """A slightly other picture of the same thing, as uint8 `[height, width, 3]`: moved, tinted, with noise.
-
-    It is scaled and shifted, and with `strong` turned too, so that its edges may be cut off.
-    """
-    size = image.size[0]
-    turn = float(rng.normal(0, 6)) if strong else 0.0
-    reach = 0.22 if strong else 0.06
-    scale = 1 + float(rng.uniform(-reach, reach))
-    shift = rng.uniform(-reach, reach, 2) * size / 2
-    cos, sin = np.cos(np.deg2rad(turn)) * scale, np.sin(np.deg2rad(turn)) * scale
-    centre = size / 2
-    matrix = (
-        *(cos, sin, centre - cos * centre - sin * centre + shift[0]),
-        *(-sin, cos, centre + sin * centre - cos * centre + shift[1]),
-    )
-    corner = image.getpixel((1, 1))
-    moved = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=corner)
-    pixels = np.asarray(moved, np.float32)
-    tint = rng.normal(1, 0.1 if strong else 0.04, 3)
-    pixels = pixels * tint + float(rng.normal(0, 6)) + rng.normal(0, float(rng.uniform(0, 6)), pixels.shape)
-    return np.clip(pixels, 0, 255).astype(np.uint8)

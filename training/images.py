@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 import letters
-from fetch import HANDS, EasyImage, Pictogram, augment, easy_vqa, pictograms, training_pictograms
+from augment import augment, blur, shade
+from fetch import HANDS, EasyImage, Pictogram, easy_vqa, pictograms, training_pictograms
 from savs.demo.holdout import is_held_out_combination
 from savs.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, TEXTURES, Object, Scene, render, sample_scene
 
@@ -27,7 +28,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "size": ("nothing", *SIZES),
     "texture": ("nothing", *TEXTURES),
 }
-#: What a pictogram as a whole is.
+#: What a pictogram or a letter as a whole is.
 NAMED = ("group", "subgroup", "name")
 IGNORE = -100
 
@@ -99,19 +100,17 @@ class Data:
     records: list[dict]
     cells: np.ndarray  # [n, 4, 16]
     offsets: np.ndarray  # [n, 2, 16]
-    whole: np.ndarray  # [n, 3]: group, subgroup, name; IGNORE where not a pictogram
+    whole: np.ndarray  # [n, 3]: group, subgroup, name; IGNORE where the image is of neither
     vocabularies: dict[str, list[str]]
 
     def numbers(self, kind: str) -> np.ndarray:
-        """The numbers of the images of a kind: `scene`, `pictogram` or `easy`."""
+        """The numbers of the images of a kind: `scene`, `pictogram`, `letter` or `easy`."""
         return np.array([i for i, record in enumerate(self.records) if record["kind"] == kind])
 
 
 def _draw_scene(index: int) -> np.ndarray:
     rng = np.random.default_rng([SEED + 1, index])
-    pixels = np.asarray(render(training_scene(index), SIDE), np.float32)
-    pixels = pixels * rng.normal(1, 0.03, 3) + rng.normal(0, float(rng.uniform(0, 5)), pixels.shape)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return shade(blur(render(training_scene(index), SIDE), rng), rng, tint=0.03, light=0.0, noise=5.0)
 
 
 def _draw_pictogram(job: tuple[Pictogram, int]) -> np.ndarray:
@@ -156,7 +155,7 @@ def draw_data(n_scenes: int, copies: int, n_letters: int, every: int = 1) -> tup
         ]
     records: list[dict] = [{"kind": "scene", "index": i} for i in range(n_scenes)]
     records += [{"kind": "pictogram", "name": p.name, "group": p.group, "subgroup": p.subgroup} for p, _ in jobs]
-    records += [{"kind": "pictogram", **each} for each in written]
+    records += [{"kind": "letter", **each} for each in written]
     records += [{"kind": "easy", "object": known, "questions": item.questions} for item, known in easy]
     return np.stack(images), label(records, vocabularies)
 
@@ -167,15 +166,20 @@ def label(records: list[dict], vocabularies: dict[str, list[str]]) -> Data:
     cells, offsets, whole = [], [], []
     for record in records:
         labels, offset = cell_labels(objects_of(record))
-        is_pictogram = record["kind"] == "pictogram"
-        cells.append(np.full_like(labels, IGNORE) if is_pictogram else labels)
+        named = is_named(record)
+        cells.append(np.full_like(labels, IGNORE) if named else labels)
         offsets.append(offset)
-        whole.append([index[key][record[key]] for key in NAMED] if is_pictogram else [IGNORE] * len(NAMED))
+        whole.append([index[key][record[key]] for key in NAMED] if named else [IGNORE] * len(NAMED))
     return Data(records, np.stack(cells), np.stack(offsets), np.array(whole), vocabularies)
 
 
+def is_named(record: dict) -> bool:
+    """Whether the image as a whole has a group, a subgroup and a name: a pictogram or a letter."""
+    return record["kind"] in ("pictogram", "letter")
+
+
 def objects_of(record: dict) -> tuple[Object, ...]:
-    """The objects that an image shows; none on a pictogram."""
+    """The objects that an image shows; none on a pictogram or a letter."""
     if record["kind"] == "scene":
         return training_scene(record["index"]).objects
     return (record["object"],) if record["kind"] == "easy" else ()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
@@ -20,7 +19,9 @@ import symbols
 from book import Book
 from images import Data
 from muon import Muon
+from packing import ATTENTION, Batch, answer_loss, collate, pack
 from runfiles import DEVICE, SEED, load, load_array, load_data, log, save, use_device
+from workers import average_gradients, meet
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,12 @@ class Tally:
     def __init__(self) -> None:
         self.counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
 
-    def add(self, batch: decoder.Batch, hits: torch.Tensor, packs: Sequence[decoder.Pack], end: int) -> None:
+    def add(self, batch: Batch, hits: torch.Tensor, end: int) -> None:
         """Count the answers of one batch, without their end marks."""
-        for row, at in ((batch.target >= 0) & (batch.target != end)).nonzero().tolist():
-            count = self.counts[packs[row].kinds[packs[row].owner[at] - 1]]
-            count[0] += int(hits[row, at])
+        asked = (batch.target >= 0) & (batch.target != end)
+        for question, hit in zip(batch.owner[asked].tolist(), hits[asked].tolist(), strict=True):
+            count = self.counts[batch.kinds[question]]
+            count[0] += hit
             count[1] += 1
 
     def take(self) -> dict[str, float]:
@@ -87,15 +89,6 @@ class Tally:
         shares = {kind: round(right / n, 3) for kind, (right, n) in sorted(self.counts.items())}
         self.counts.clear()
         return shares
-
-
-def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Average gradients over the workers."""
-    flat = torch.cat([p.grad.flatten() for p in parameters])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad.copy_(part.view_as(p))
 
 
 def eyes(
@@ -127,11 +120,10 @@ def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -
     """
     use_device(threads=1 if DEVICE == "cpu" else 8)
     torch.manual_seed(SEED)
-    if workers > 1:
-        meeting = f"tcp://127.0.0.1:{port}"
-        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    meet(rank, workers, port)
     data, tokenizer = load_data(run), AutoTokenizer.from_pretrained(run / "tokenizer")
     model, symbol_writer, own = begin(run, phase, tokenizer), decoder.Symbols(), run / f"{phase.name}.pt"
+    model.model.language_model.set_attn_implementation(ATTENTION)
     look = eyes(run, phase, data, model, tokenizer, symbol_writer)
     sight = symbol_writer if phase.start is None else model.model.multi_modal_projector
     trained = [*sight.parameters(), *model.model.language_model.parameters()]
@@ -151,20 +143,18 @@ def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -
             for group in mover.param_groups:
                 group["lr"] = peak * (min(1, (step + 1) / 100, 1.6 * (1 - progress)) + 0.01)
         drawn = [book.draw(phase.questions, stage=phase.stage(progress)) for _ in range(phase.rows // workers)]
-        packs = [decoder.pack(asked, len(images), tokenizer) for images, asked in drawn]
-        batch = decoder.collate(packs)
-        loss, hits = decoder.answer_loss(model, batch, look(np.array([i for images, _ in drawn for i in images])))
+        batch = collate([pack(asked, len(images), tokenizer) for images, asked in drawn])
+        loss, hits = answer_loss(model, batch, look(np.array([i for images, _ in drawn for i in images])))
         model.zero_grad()
         symbol_writer.zero_grad()
         loss.backward()
-        if workers > 1:
-            average_gradients(trained)
+        average_gradients(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         for mover, _ in movers.values():
             mover.step()
         step += 1
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        tally.add(batch, hits, packs, tokenizer.eos_token_id)
+        tally.add(batch, hits, tokenizer.eos_token_id)
         if rank == 0 and (step % 100 == 0 or step == phase.steps):
             seconds = time.time() - start
             right = tally.take()

@@ -1,6 +1,6 @@
 """Letters drawn in the fonts that Matplotlib brings: strokes, for a tower that knew whole shapes alone.
 
-A letter counts as a pictogram of the group "letters". No digit is drawn. Knows no question and no model.
+A letter is told in the words of a pictogram, of the group "letters". No digit is drawn. Knows no question and no model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fetch import augment
+from augment import augment
 
 GROUP = "letters"
 LETTERS = string.ascii_letters

@@ -1,8 +1,8 @@
 """Muon: momentum whose matrices are orthogonalised before they are applied. Knows no model.
 
 After Jordan et al. (2024), https://kellerjordan.github.io/posts/muon. `torch.optim.Muon` computes in bfloat16, which
-CPUs without such units emulate a hundred times slower; this one stays in the parameters' precision, and treats matrices
-of one shape together.
+CPUs without such units emulate a hundred times slower; this one stays in the parameters' precision, treats matrices
+of one shape together, and lets processes that learn together share the work.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
+
+from workers import shared
 
 STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 
@@ -46,7 +48,7 @@ class Muon(torch.optim.Optimizer):
                 grads = torch.stack([p.grad for p in same])
                 old = torch.stack([self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in same])
                 mixed = old.lerp_(grads, 1 - group["momentum"])
-                update = orthogonalise(grads.lerp(mixed, group["momentum"]))
+                update = shared(orthogonalise, grads.lerp(mixed, group["momentum"]))
                 rate = group["lr"] * max(1, rows / columns) ** 0.5
                 for p, momentum, change in zip(same, mixed, update, strict=True):
                     self.state[p]["momentum"].copy_(momentum)

@@ -6,16 +6,24 @@ import numpy as np
 
 from asking import Question, ask, claim, options, pick
 from savs.demo.scenes import Scene, article
-from wordings import CALLED, STATEMENTS, WORDINGS
+from wordings import ASIDES, CALLED, STATEMENTS, WORDINGS
+
+#: What is asked about a pictogram or a letter, and how often. A letter's name tells its strokes, its group nothing.
+ASKED = {
+    "pictogram": ("group", "group", "group", "subgroup", "subgroup", "name"),
+    "letter": ("group", "subgroup", "subgroup", "name", "name", "name"),
+}
+#: What two scenes are compared by, and how often: shapes are the hardest to tell.
+COMPARED = ("shape", "shape", "colour", "size", "texture")
 
 
 def pictogram_questions(
     item: dict[str, str], vocabularies: dict[str, list[str]], rng: np.random.Generator, n: int
 ) -> list[Question]:
-    """`n` questions about one pictogram: its group, subgroup and name, asked, claimed or chosen."""
+    """`n` questions about one pictogram or letter: its group, subgroup and name, asked, claimed or chosen."""
     found = []
     for _ in range(n):
-        key = pick(rng, ("group", "group", "group", "subgroup", "subgroup", "name"))
+        key = pick(rng, ASKED[item["kind"]])
         way, truth = rng.random(), bool(rng.random() < 0.5)
         others = [v for v in (pick(rng, vocabularies[key]) for _ in range(6)) if v != item[key]]
         if way < 0.4:
@@ -47,7 +55,7 @@ def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int
                 word = ("first", "second")[where]
                 found.append(ask("pair_which", rng, word, n=article(pick(rng, only))))
         elif way < 0.85 and all(len(scene.objects) == 1 for scene in scenes):
-            key = pick(rng, ("shape", "colour", "size", "texture"))
+            key = pick(rng, COMPARED)
             same = getattr(first.objects[0], key) == getattr(second.objects[0], key)
             named = pick(rng, CALLED.get(key, (key,)))
             wording, yes, no = pick(
@@ -57,6 +65,9 @@ def pair_questions(first: Scene, second: Scene, rng: np.random.Generator, n: int
             text = pick(rng, WORDINGS[wording]).format(k=named)
             if yes == "same":
                 text = f"{text} same or different?"
+            if rng.random() < 0.25:
+                aside = pick(rng, [each for each in COMPARED if each != key])
+                text = f"{pick(rng, ASIDES).format(k=pick(rng, CALLED.get(aside, (aside,))))} {text}"
             found.append(Question("pair_same", text, yes if same else no))
         elif len(first.objects) != len(second.objects):
             answer = "first" if len(first.objects) > len(second.objects) else "second"

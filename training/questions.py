@@ -30,7 +30,7 @@ from savs.demo.scenes import (
     replace_attribute,
     swap_attributes,
 )
-from wordings import DEFINITIONS, NUMBERS, STATEMENTS, WORDINGS
+from wordings import CALLED, DEFINITIONS, NUMBERS, STATEMENTS, WORDINGS
 
 
 def ask_caption(scene: Scene, rng: np.random.Generator) -> Question:
@@ -62,6 +62,14 @@ def ask_size(scene: Scene, rng: np.random.Generator) -> Question:
     item = pick(rng, scene.objects)
     kind = pick(rng, ("size", "texture"))
     return ask(kind, rng, getattr(item, kind), n=item.name)
+
+
+def ask_only(scene: Scene, rng: np.random.Generator) -> Question | None:
+    """Shape, colour, size or texture of the one thing that is there, which is not named."""
+    if len(scene.objects) > 1:
+        return None
+    kind = pick(rng, ("shape", "colour", "size", "texture"))
+    return ask("only", rng, getattr(scene.objects[0], kind), k=pick(rng, CALLED.get(kind, (kind,))))
 
 
 def ask_count(scene: Scene, rng: np.random.Generator) -> Question:
@@ -246,6 +254,7 @@ SCENE_KINDS: tuple[tuple[Asker, tuple[float, float, float]], ...] = (
     (ask_shape, (3.0, 1.0, 2.2)),
     (ask_colour, (3.0, 1.5, 2.4)),
     (ask_size, (2.0, 1.5, 2.2)),
+    (ask_only, (4.0, 1.0, 2.0)),
     (ask_count, (2.0, 1.0, 3.6)),
     (ask_exists, (2.0, 3.0, 4.0)),
     (ask_match, (0.2, 1.5, 2.4)),

@@ -15,10 +15,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import decoder
 import tower
-from images import CELLS, Data, cell_of, objects_of, training_scene
+from images import CELLS, Data, cell_of, is_named, objects_of, training_scene
 from runfiles import SEED, load, load_array, load_data, log, save, use_device
 
 WORDS_A_CELL = 10
+#: The checkpoint that the fitted projector goes into.
+PROJECTED = "projected.pt"
 
 
 def symbol_words(data: Data, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
@@ -31,7 +33,7 @@ def symbol_words(data: Data, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
         words[image, cells, : len(row)] = row[:WORDS_A_CELL]
 
     for i, record in enumerate(data.records):
-        if record["kind"] == "pictogram":
+        if is_named(record):
             kind = ids(f"{record['group'].replace(' and ', ' ')} {record['subgroup']}")
             write(i, slice(None), [*kind[:6], *ids(record["name"])])
             continue
@@ -86,4 +88,4 @@ def fit_projector(run: Path, *, steps: int) -> None:
         if (step + 1) % 500 == 0 or step + 1 == steps:
             seconds = round(time.time() - start, 1)
             log(run, phase="projector", step=step + 1, seconds=seconds, loss=round(running, 4))
-    save(run / "projected.pt", {"model": model.state_dict()})
+    save(run / PROJECTED, {"model": model.state_dict()})

@@ -1,7 +1,7 @@
 """The vision tower: a LeViT (four overlapping convolutions, then attention over 4 x 4 tokens), and its training.
 
 Every token learns what lies in its own sixteenth of the image (shape, colour, size, texture, offset), where it is,
-and, on pictograms, what the whole image shows (group, subgroup, name). Knows no question and no language model.
+and, on pictograms and letters, what the whole image shows (group, subgroup, name). Knows no question and no decoder.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoModel, LevitConfig, LevitModel
 
+import images
 from fetch import pictograms
-from images import ATTRIBUTES, CELLS, GRID, IGNORE, SEED, SIDE, cell_labels
-from runfiles import load, load_array, load_data, log, save, use_device
+from images import ATTRIBUTES, CELLS, GRID, IGNORE, SIDE, cell_labels
+from runfiles import SEED, load, load_array, load_data, log, save, use_device
 from savs.demo.scenes import render, sample_scene
+from workers import average_gradients, meet
 
 WIDTH, HEADS = 256, 8
 MEAN, STD = 0.5, 0.25
 #: Images of each kind in a batch.
-SHARES = {"scene": 46, "pictogram": 40, "easy": 10}
+SHARES = {"scene": 44, "pictogram": 36, "letter": 8, "easy": 8}
 PEAK_RATE = 1.5e-3
 
 
@@ -120,11 +122,15 @@ def see(tower: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return tower(pixels, output_hidden_states=True).hidden_states[-1]
 
 
-def train_tower(run: Path, *, steps: int, seed: int = 0) -> None:
-    """Train for so many steps and write `tower.pt`, on from the one that is there; every 200 steps are saved."""
+def train_tower(rank: int, workers: int, port: int, run: Path, steps: int) -> None:
+    """Train for so many steps and write `tower.pt`, on from the one that is there; every 200 steps are saved.
+
+    Each of the `workers` processes calls this with its `rank`, and takes its share of every batch; they meet at `port`.
+    """
     use_device()
-    torch.manual_seed(seed)
-    data, images, own = load_data(run), load_array(run / "images.npy"), run / "tower.pt"
+    torch.manual_seed(SEED)
+    meet(rank, workers, port)
+    data, drawn, own = load_data(run), load_array(run / "images.npy"), run / "tower.pt"
     tower, heads = build_tower(), TowerHeads(data.vocabularies)
     parameters = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
@@ -135,25 +141,26 @@ def train_tower(run: Path, *, steps: int, seed: int = 0) -> None:
         step, seconds = saved["step"], saved["seconds"]
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-    torch.manual_seed(seed + step)
-    rng, start = np.random.default_rng([seed, step]), time.time() - seconds
+    rng, start = np.random.default_rng([SEED, rank, step]), time.time() - seconds
+    torch.manual_seed(int(rng.integers(2**31)))
     pools, check = {kind: data.numbers(kind) for kind in SHARES}, draw_check(data.vocabularies["group"])
     while step < steps:
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * min(1, step / 100) * (1 - step / steps) + 1e-5
-        chosen = np.concatenate([rng.choice(pools[kind], count) for kind, count in SHARES.items()])
-        pixels = pixels_to_input(images[chosen])
+        chosen = np.concatenate([rng.choice(pools[kind], count // workers) for kind, count in SHARES.items()])
+        pixels = pixels_to_input(drawn[chosen])
         contrast, light = torch.empty(2, len(pixels), 3, 1, 1)
         pixels = pixels * contrast.uniform_(0.88, 1.12) + light.normal_(0, 0.15)
         labels = (torch.as_tensor(labels[chosen]) for labels in (data.cells, data.offsets, data.whole))
         loss = heads.loss(see(tower, pixels), *labels)
         optimizer.zero_grad()
         loss.backward()
+        average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
         step += 1
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if step % 200 == 0 or step == steps:
+        if rank == 0 and (step % 200 == 0 or step == steps):
             seconds = time.time() - start
             scores = score_tower(tower, heads, check)
             log(run, phase="tower", step=step, seconds=round(seconds, 1), loss=round(running, 4), **scores)
@@ -173,7 +180,7 @@ class Check:
 
 def draw_check(groups: list[str]) -> Check:
     """Draw it; `groups` are the words that group numbers stand for."""
-    rng = np.random.default_rng(SEED + 9)
+    rng = np.random.default_rng(images.SEED + 9)
     scenes = [sample_scene(rng) for _ in range(300)]
     unseen = [p for p in pictograms("google") if p.held_out][::2]
     return Check(

@@ -1,8 +1,8 @@
 """Train the embedded model: `python training/train.py`. Resumable, seeded; see README.md.
 
-The vision tower learns to see, and beside it the decoder learns to read, on tokens that a perfect eye would give it.
-The tower's tokens for every image are cached, and the projector is fitted to write what the decoder can read. Then both
-learn together, on what the tower really sees, and the model is written to the package and asked what it can do.
+The vision tower learns to see, and the decoder learns to read, on tokens that a perfect eye would give it. The tower's
+tokens for every image are cached, and the projector is fitted to write what the decoder can read. Then both learn
+together, on what the tower really sees, and the model is written to the package and asked what it can do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 import card
@@ -47,7 +45,8 @@ from runfiles import (
     use_device,
     written,
 )
-from symbols import fit_projector
+from symbols import PROJECTED, fit_projector
+from workers import spawn
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,15 @@ class Recipe:
 
 RECIPE = Recipe(
     scenes=44_000,
-    pictogram_copies=9,
-    letters=7_800,
+    pictogram_copies=12,
+    letters=13_000,
     every=1,
     corpus_images=8_000,
-    tower_steps=3_200,
+    tower_steps=3_600,
     projector_steps=3_000,
     phases=(
         Phase("symbols", steps=800, lessons=((1.0, "all"),)),
-        Phase("short", 10_000, ((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start="projected.pt"),
+        Phase("short", 10_000, ((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start=PROJECTED),
         Phase("images", 2_500, ((1.0, "all"),), start="short.pt", grows=True, matrix_rate=0.007, rate=7e-4),
     ),
     gate_questions=400,
@@ -111,14 +110,6 @@ def train_tokenizer(run: Path, recipe: Recipe) -> None:
         decoder.build_tokenizer(corpus).save_pretrained(partial)
 
 
-def train_beside(rank: int, run: Path, recipe: Recipe) -> None:
-    """Train the tower in one process and, in another, the decoder on symbols."""
-    if rank == 0:
-        tower.train_tower(run, steps=recipe.tower_steps)
-    else:
-        train_decoder(0, 1, 0, run, recipe.phases[0])
-
-
 @torch.no_grad()
 def cache_features(run: Path) -> None:
     """The tower's tokens of every image, `[n, 16, width]` in half precision, computed once."""
@@ -133,14 +124,6 @@ def cache_features(run: Path) -> None:
         features[first : first + 256] = tokens.cpu().numpy()
     save_array(run / "features.npy", features)
     log(run, phase="features", seconds=round(time.time() - start, 1))
-
-
-def train_phase(run: Path, phase: Phase, workers: int) -> None:
-    """Train a phase in so many processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(train_decoder, args=(workers, port, run, phase), nprocs=workers)
 
 
 def trained(run: Path, recipe: Recipe) -> tuple[LlavaForConditionalGeneration, PreTrainedTokenizerFast]:
@@ -214,18 +197,17 @@ def train(run: Path, recipe: Recipe, folder: Path, workers: int) -> None:
     claim_folder(run, recipe)
     if not (run / "images.npy").exists():
         draw_images(run, recipe)
-    if not (run / "tokenizer").exists():
-        train_tokenizer(run, recipe)
-    symbols, *phases = recipe.phases
-    if not (is_done(run, "tower", recipe.tower_steps) and is_done(run, symbols.name, symbols.steps)):
-        mp.spawn(train_beside, args=(run, recipe), nprocs=2)
+    if not is_done(run, "tower", recipe.tower_steps):
+        spawn(tower.train_tower, run, recipe.tower_steps, workers=workers)
     if not (run / "features.npy").exists():
         cache_features(run)
-    if not (run / "projected.pt").exists():
-        fit_projector(run, steps=recipe.projector_steps)
-    for phase in phases:
+    if not (run / "tokenizer").exists():
+        train_tokenizer(run, recipe)
+    for phase in recipe.phases:
+        if phase.start == PROJECTED and not (run / PROJECTED).exists():
+            fit_projector(run, steps=recipe.projector_steps)
         if not is_done(run, phase.name, phase.steps):
-            train_phase(run, phase, workers)
+            spawn(train_decoder, run, phase, workers=workers)
     export(run, recipe, folder)
 
 

@@ -23,6 +23,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "tell me the shape of the {c} item.", "{c} object: which shape?", "find the {c} one. its shape?",
         "the form of the {c} figure?", "what kind of shape is the {c} one?", "which figure is {c}?",
     ),
+    "only": (
+        "what {k} is it?", "name the {k}.", "the {k}?", "which {k} do you see?", "tell me the {k}.", "the {k} is",
+        "there is one thing. its {k}?", "what is its {k}?", "say which {k} it has.", "{k}?",
+        "of what {k} is the only object?", "which {k} does the one thing have?", "one thing is shown: of which {k}?",
+    ),
     "colour": (
         "what colour is the {s}?", "what color does the {s} have?", "the {s} is", "name the colour of the {s}.",
         "which colour has the {s}?", "tell me the color of the {s}.", "{s}: which colour?",
@@ -148,13 +153,17 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "are the two objects of the same {k}?", "{k}: the same in both?", "do the objects have the same {k}?",
         "both of the same {k}?", "is it the same {k} twice?", "would you say the {k} is the same?",
         "is the same {k} in both pictures?", "check the {k}. is it the same?", "does the {k} agree?",
-        "is the {k} shared by both?",
+        "is the {k} shared by both?", "is it the very same {k}?", "both things: one {k}?",
+        "are they alike in {k}?", "do they match in {k}?", "has the second thing the {k} of the first?",
+        "do the two agree in {k}?", "is there only one {k} in both?", "one {k} for both?",
     ),
     "pair_differs": (
         "different {k}?", "is the {k} different?", "compare the {k}: does it differ?", "do the objects differ in {k}?",
         "do both images show a different {k}?", "check the {k}. is it another in the second?",
         "would you say the {k} is different?", "has the second thing another {k}?", "are there two {k}s?",
         "does the {k} change?", "is the {k} unlike in the two?", "has each its own {k}?",
+        "two kinds of {k}?", "is the {k} of the first not that of the second?", "do they differ in {k}?",
+        "is there another {k} in the second?", "are the two unlike in {k}?",
     ),
     "pair_more": (
         "which image has more objects?", "more things in the first or second?", "where are more shapes?",
@@ -245,6 +254,12 @@ DEFINITIONS: tuple[str, ...] = (
     "the word {w} stands for {x}. {q}", "in our language {x} is a {w}. {q}", "say {w} for {x}. {q}",
     "{x} is called {w}. {q}", "new word: {w} is {x}. {q}", "if {x} is a {w}: {q}", "{w}: {x}. {q}", "take {w} as {x}. {q}",
 )  # fmt: skip
+#: What may be said before two images are compared by something else.
+ASIDES: tuple[str, ...] = (
+    "never mind the {k}.", "the {k} does not count.", "let the {k} be.", "leave the {k} aside.", "whatever the {k}:",
+    "the {k} may differ.", "do not look at the {k}.", "any {k} will do.", "pay no heed to the {k}.", "not the {k}.",
+    "the {k} is of no interest.", "ignoring {k}:",
+)  # fmt: skip
 #: Other words for an attribute.
 CALLED = {"shape": ("shape", "shape", "form"), "colour": ("colour", "colour", "color")}
 NUMBERS = ("zero", "one", "two", "three", "four")
@@ -264,3 +279,4 @@ def all_templates() -> Iterator[str]:
             yield from wordings
     yield from (frame for frame, _, _ in FRAMES)
     yield from DEFINITIONS
+    yield from ASIDES

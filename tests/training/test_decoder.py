@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 decoder = pytest.importorskip("decoder")
+import packing  # noqa: E402
 from asking import Question  # noqa: E402
 
 ASKED = [
@@ -30,41 +31,78 @@ def short(tokenizer):
 
 
 def states(model, batch, images):
-    embeds = model.get_input_embeddings()(batch.ids)
-    embeds = embeds.masked_scatter((batch.ids == model.config.image_token_id).unsqueeze(-1), images)
-    mask = torch.zeros(batch.mask.shape).masked_fill(~batch.mask, torch.finfo(torch.float32).min)
+    """As training reads them: packed."""
+    model.model.language_model.set_attn_implementation(packing.ATTENTION)
     with torch.no_grad():
-        out = model.model.language_model(inputs_embeds=embeds, attention_mask=mask, position_ids=batch.position)
-    return out.last_hidden_state[0]
+        return packing.read(model, batch, images)
 
 
-def test_packed_questions_do_not_see_each_other(tokenizer, short):
-    images = torch.randn(1, 16, decoder.HIDDEN) * 0.1
-    packed = decoder.collate([decoder.pack(ASKED, 1, tokenizer)])
-    together = states(short, packed, images)
-    for i, asked in enumerate(ASKED, start=1):
-        alone = states(short, decoder.collate([decoder.pack([asked], 1, tokenizer)]), images)
-        mine = packed.owner[0] == i
-        torch.testing.assert_close(together[mine], alone[17:], atol=1e-5, rtol=1e-4)
+def alone(model, pack, question, images):
+    """The same question as the library itself reads it, behind its images and with nothing beside it."""
+    model.model.language_model.set_attn_implementation("sdpa")
+    ids = torch.tensor([pack.images + pack.questions[question]])
+    embeds = model.get_input_embeddings()(ids)
+    embeds = embeds.masked_scatter((ids == model.config.image_token_id).unsqueeze(-1), images)
+    with torch.no_grad():
+        return model.model.language_model(inputs_embeds=embeds).last_hidden_state[0]
 
 
-def test_without_the_mask_they_would(tokenizer, short):
-    images = torch.randn(1, 16, decoder.HIDDEN) * 0.1
-    packed = decoder.collate([decoder.pack(ASKED, 1, tokenizer)])
-    open_mask = torch.ones_like(packed.mask).tril()
-    seeing = states(short, decoder.Batch(packed.ids, packed.position, packed.target, packed.owner, open_mask), images)
-    mine = packed.owner[0] == 3
-    assert (seeing[mine] - states(short, packed, images)[mine]).abs().max() > 1e-2
+@pytest.fixture(scope="module")
+def packs(tokenizer):
+    """Rows of different lengths, of one image and of two."""
+    return [packing.pack(ASKED, 1, tokenizer), packing.pack(ASKED[1:], 2, tokenizer), packing.pack(ASKED, 1, tokenizer)]
+
+
+def test_packed_questions_are_read_as_if_each_were_alone(packs, short):
+    images = torch.randn(4, 16, decoder.HIDDEN, generator=torch.Generator().manual_seed(0)) * 0.1
+    batch = packing.collate(packs)
+    together, question, first = states(short, batch, images), 0, 0
+    assert batch.kinds == ["shape", "exists", "count", "exists", "count", "shape", "exists", "count"]
+    for pack, n_images in zip(packs, (1, 2, 1), strict=True):
+        for i in range(len(pack.questions)):
+            expected = alone(short, pack, i, images[first : first + n_images])[len(pack.images) :]
+            torch.testing.assert_close(together[batch.owner == question], expected, atol=1e-5, rtol=1e-4)
+            question += 1
+        first += n_images
+
+
+def test_a_question_that_saw_another_image_would_be_noticed(packs, short):
+    images = torch.randn(4, 16, decoder.HIDDEN, generator=torch.Generator().manual_seed(0)) * 0.1
+    batch = packing.collate(packs)
+    moved = states(short, batch, images.flip(0))
+    assert (moved - states(short, batch, images))[batch.owner == 0].abs().max() > 1e-2
+
+
+def test_gradients_are_those_of_one_question_after_another(packs, short, tokenizer):
+    images = torch.randn(4, 16, decoder.HIDDEN, generator=torch.Generator().manual_seed(0)) * 0.1
+    short.model.language_model.set_attn_implementation(packing.ATTENTION)
+    weight = short.model.language_model.layers[0].self_attn.q_proj.weight
+
+    def gradient(packs, images):
+        batch = packing.collate(packs)
+        loss, _ = packing.answer_loss(short, batch, images)
+        return torch.autograd.grad(loss, weight)[0] * (batch.target >= 0).sum()
+
+    apart = [
+        gradient([packing.pack([asked], n, tokenizer)], shown)
+        for asked, n, shown in (
+            *((asked, 1, images[:1]) for asked in ASKED),
+            *((asked, 2, images[1:3]) for asked in ASKED[1:]),
+            *((asked, 1, images[3:]) for asked in ASKED),
+        )
+    ]
+    torch.testing.assert_close(gradient(packs, images), torch.stack(apart).sum(0), atol=1e-4, rtol=1e-3)
 
 
 def test_targets_are_the_answers(tokenizer):
-    packed = decoder.pack(ASKED[:1], 1, tokenizer)
-    asked = [t for t in packed.target if t >= 0]
+    packed = packing.pack(ASKED[:1], 1, tokenizer)
+    asked = [t for t in packed.targets[0] if t >= 0]
     assert tokenizer.decode(asked) == "star <end>"
 
 
 def test_a_grown_model_computes_the_same(tokenizer, short):
     grown = decoder.grow(short, tokenizer).eval()
+    short.model.language_model.set_attn_implementation("sdpa")
     ids = torch.randint(10, 90, (2, 9))
     with torch.no_grad():
         torch.testing.assert_close(grown(input_ids=ids).logits, short(input_ids=ids).logits, atol=1e-5, rtol=1e-4)

@@ -149,8 +149,9 @@ def test_the_drawn_data_hold_nothing_that_is_held_out(monkeypatch):
     drawn, data = images.draw_data(n_scenes=3, copies=2, n_letters=2)
     kinds = [record["kind"] for record in data.records]
     assert len(drawn) == len(kinds) and kinds.count("scene") == 3
-    pictograms = [record["name"] for record in data.records if record["kind"] == "pictogram"]
-    assert pictograms == ["taco"] * 4 + [letters.describe(letter)["name"] for letter in letters.LETTERS[:2]]
+    named = {kind: [data.records[i]["name"] for i in data.numbers(kind)] for kind in ("pictogram", "letter")}
+    assert named["pictogram"] == ["taco"] * 4
+    assert named["letter"] == [letters.describe(letter)["name"] for letter in letters.LETTERS[:2]]
     assert data.vocabularies["group"] == ["g", "letters"] and "surfer" not in data.vocabularies["name"]
     assert [record["object"].name for record in data.records if record["kind"] == "easy"] == ["red circle"]
 
