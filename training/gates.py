@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -136,18 +137,24 @@ class Model:
         return float(np.mean([answer.replace(" ", "") == truth.replace(" ", "") for answer, truth in pairs]))
 
 
+@cache
+def opened(folder: Path) -> Model:
+    """The model folder, opened once in each process."""
+    return Model(folder)
+
+
 def score_gate(folder: Path, n: int, number: int) -> float:
     """The share of right answers to `n` questions of one gate."""
     torch.set_num_threads(1)
     torch.set_default_device("cpu")
-    return Model(folder).score(GATES[number].draw(np.random.default_rng([SEED, number]), n))
+    return opened(folder).score(GATES[number].draw(np.random.default_rng([SEED, number]), n))
 
 
 def score_all(folder: Path, n: int) -> dict[str, float]:
     """The share of right answers to `n` questions of every gate, by its name; each is printed as it is known."""
     scores = {}
-    with get_context("spawn").Pool() as pool:
-        for gate, right in zip(GATES, pool.imap(partial(score_gate, folder, n), range(len(GATES))), strict=True):
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for gate, right in zip(GATES, pool.map(partial(score_gate, folder, n), range(len(GATES))), strict=True):
             scores[gate.name] = right
             print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(right, 3)}), flush=True)
     return scores
