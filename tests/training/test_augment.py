@@ -1,5 +1,6 @@
 """An augmented picture is another picture of the same thing: three in ten are out of focus, none is the one it was."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 import augment  # noqa: E402
 import images  # noqa: E402
-import letters  # noqa: E402
+from fetch import Pictogram  # noqa: E402
 
 
 @pytest.fixture
@@ -31,18 +32,26 @@ def test_three_of_ten_are_out_of_focus(edges):
     assert 0.25 < np.mean(blurred) < 0.35
 
 
-@pytest.mark.parametrize("kind", ["scene", "pictogram", "letter", "easy"])
-def test_every_kind_of_image_is_blurred_at_times(kind, edges, monkeypatch):
-    blurred = []
-    for module in (augment, images):
-        monkeypatch.setattr(module, "blur", lambda image, rng: blurred.append(image) or image)
-    if kind == "scene":
-        images._draw_scene(0)
-    elif kind == "letter":
-        letters.draw("q", np.random.default_rng(0), 64)
-    else:
-        augment.augment(edges, np.random.default_rng(0), strong=kind == "pictogram")
-    assert len(blurred) == 1
+def pictogram(picture):
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return Pictogram(stream.getvalue(), "1F600", "board", "games", "boards", held_out=False)
+
+
+DRAW = {
+    "scene": lambda picture: images._draw_scene(0),
+    "pictogram": lambda picture: images._draw_pictogram((pictogram(picture), 0)),
+    "letter": lambda picture: images._draw_letter(0),
+    "easy": lambda picture: images._draw_easy((picture, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", DRAW)
+def test_every_kind_of_image_is_out_of_focus_at_times(kind, edges, monkeypatch):
+    sharp, blurred = (
+        (monkeypatch.setattr(augment, "BLURRED", share), DRAW[kind](edges).astype(int))[1] for share in (0.0, 1.0)
+    )
+    assert np.abs(sharp - blurred).max() > 20
 
 
 def test_no_two_are_alike_and_the_same_number_draws_the_same(edges):

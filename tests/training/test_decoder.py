@@ -73,6 +73,16 @@ def test_a_question_that_saw_another_image_would_be_noticed(packs, short):
     assert (moved - states(short, batch, images))[batch.owner == 0].abs().max() > 1e-2
 
 
+def test_under_an_open_mask_they_would_see_each_other(packs, short):
+    images = torch.randn(4, 16, decoder.HIDDEN, generator=torch.Generator().manual_seed(0)) * 0.1
+    batch = packing.collate(packs)
+    together = states(short, batch, images)
+    short.model.language_model.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        seeing = packing.read(short, batch, images)
+    assert (seeing - together)[batch.owner == 1].abs().max() > 1e-2
+
+
 def test_gradients_are_those_of_one_question_after_another(packs, short, tokenizer):
     images = torch.randn(4, 16, decoder.HIDDEN, generator=torch.Generator().manual_seed(0)) * 0.1
     short.model.language_model.set_attn_implementation(packing.ATTENTION)
