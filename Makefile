@@ -28,7 +28,7 @@ readme: $(VENV)/.installed
 
 # The paper's tables and figures in miniature, into docs/results. What is finished is kept in build/, and not run again.
 RECIPES ?= table1 table2 table3 figure3 figure4
-BENCH ?= --max-test 120 --jobs 2
+BENCH ?= --max-test 120 --jobs 2 --dtype float32
 
 results: $(VENV)/.installed-dev
 	for recipe in $(RECIPES); do $(BIN)/savs bench $$recipe $(BENCH) -o docs/results --cells build/bench/cells --store build/bench/features || exit 1; done

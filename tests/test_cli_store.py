@@ -131,8 +131,9 @@ def test_zero_shot_asks_the_model_even_where_all_features_are_stored(store, data
 def test_another_model_is_refused(store, data, tmp_path, model_folder):
     command = ["fit", data, "--store", store, "-o", tmp_path / "clf"]
     assert "holds features of llama, and --model names" in refused(*command, "-m", model_folder("qwen2"))
+    made = ActivationStore.open(store).spec.dtype  # the machine's own: bfloat16 where its processor computes in it
     message = refused(*command, "--dtype", "float16")
-    assert "with dtype 'float32', and 'float16' was asked for; leave --dtype out" in message
+    assert f"with dtype {made!r}, and 'float16' was asked for; leave --dtype out" in message
     message = refused(*command, "--video-frames", 4)
     assert "with --video-frames 8, and 4 was asked for; leave --video-frames out" in message
     assert "with revision" in refused(*command, "--revision", "0123456789abcdef")

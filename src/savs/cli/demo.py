@@ -45,7 +45,7 @@ def demo(
     from savs.demo.tasks import DEMO_TASKS, SHOWN_TASKS
 
     with waiting("loading the embedded model"):
-        backbone = load_backbone("demo")
+        backbone = load_backbone("demo", dtype="float32")  # one page everywhere, whatever this machine is fastest in
     results = run_demo(
         backbone,
         tasks=DEMO_TASKS if every_task else SHOWN_TASKS,
