@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from asking import Question, ask
 from fetch import HANDS, easy_vqa_test, pictograms
 from other_questions import pair_questions
 from runfiles import MODEL
+from savs.bench.processes import side_by_side
 from savs.demo.scenes import Scene, render, sample_scene
 
 SEED = 909_090
@@ -145,7 +145,6 @@ def opened(folder: Path) -> Model:
 
 def score_gate(folder: Path, n: int, number: int) -> float:
     """The share of right answers to `n` questions of one gate."""
-    torch.set_num_threads(1)
     torch.set_default_device("cpu")
     return opened(folder).score(GATES[number].draw(np.random.default_rng([SEED, number]), n))
 
@@ -153,7 +152,7 @@ def score_gate(folder: Path, n: int, number: int) -> float:
 def score_all(folder: Path, n: int) -> dict[str, float]:
     """The share of right answers to `n` questions of every gate, by its name; each is printed as it is known."""
     scores = {}
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with side_by_side(os.cpu_count() or 1) as pool:
         for gate, right in zip(GATES, pool.map(partial(score_gate, folder, n), range(len(GATES))), strict=True):
             scores[gate.name] = right
             print(json.dumps({"gate": gate.name, "needed": gate.needed, "right": round(right, 3)}), flush=True)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
-import torch
 
 from benchmarks.embedded.features import backbones_of, features_of_task
 from benchmarks.embedded.measure import TaskResult, measure
 from benchmarks.embedded.methods import SAVS, draw_shots, few_shot_answers, zero_shot_answers
 from benchmarks.embedded.tasks import BenchTask, load_task
 from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
+from savs.bench.processes import side_by_side
 
 
 def run_tasks(given: argparse.Namespace) -> list[TaskResult]:
@@ -25,8 +23,7 @@ def run_tasks(given: argparse.Namespace) -> list[TaskResult]:
     run = partial(_run_named, given=given)
     if given.jobs == 1:
         return [run(name) for name in given.tasks]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with side_by_side(given.jobs) as pool:
         return list(pool.map(run, given.tasks))
 
 

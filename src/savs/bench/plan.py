@@ -5,13 +5,12 @@ A plan can be sent to other processes: each fills columns of its own, and they m
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import shlex
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from savs.baselines.registry import Resources
 from savs.bench.cells import Cells
 from savs.bench.columns import column
 from savs.bench.data import ColumnData, drawn, loaded
+from savs.bench.processes import side_by_side
 from savs.bench.recipes import Recipe, recipe
 from savs.bench.runner import Bench, Setting, Stage
 from savs.errors import SavsError
@@ -180,9 +180,7 @@ def fill_side_by_side(plan: Plan, jobs: int, told: Callable[[str], None]) -> Non
     names = plan.made_recipe().columns
     # The rows of an endpoint are left to the caller, so that one process keeps to its limits and has the whole bill.
     plan = replace(plan, endpoint=None)
-    context = multiprocessing.get_context("spawn")
-    # The numerical libraries count their threads when they are imported, and take the count from the environment.
-    with _one_thread(), ProcessPoolExecutor(min(jobs, len(names)), context) as pool:
+    with side_by_side(min(jobs, len(names))) as pool:
         work = {pool.submit(_fill_column, plan, name): name for name in names}
         for done in as_completed(work):
             done.result()
@@ -203,22 +201,6 @@ def _fill_column(plan: Plan, name: str) -> None:
 def _opened(plan: Plan) -> Bench:
     """The model of a plan, loaded once in each process."""
     return plan.open()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The environment in which new processes use one thread; put back afterwards."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _store(folder: Path, backbone: Backbone) -> ActivationStore:
