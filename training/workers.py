@@ -10,13 +10,23 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
+from savs.bench.processes import end_with_parent
+
 
 def spawn(work: Callable[..., None], *given: object, workers: int) -> None:
     """Call `work(rank, workers, port, *given)` in so many processes, which may `meet` at the port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(work, args=(workers, port, *given), nprocs=workers)
+    mp.spawn(_work, args=(work, workers, port, *given), nprocs=workers)
+
+
+def _work(rank: int, work: Callable[..., None], workers: int, port: int, *given: object) -> None:
+    # torch ends what it spawned too, but not where the spawning process was killed before they had begun.
+    end_with_parent()
+    work(rank, workers, port, *given)
+    if dist.is_initialized():
+        dist.destroy_process_group()  # else its threads may still run when the process ends, which aborts it
 
 
 def meet(rank: int, workers: int, port: int) -> None:

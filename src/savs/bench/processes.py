@@ -21,11 +21,12 @@ def side_by_side(jobs: int) -> Iterator[ProcessPoolExecutor]:
         jobs: how many.
     """
     context = multiprocessing.get_context("spawn")
-    with _one_thread(), ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
+    with _one_thread(), ProcessPoolExecutor(jobs, context, initializer=end_with_parent) as pool:
         yield pool
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when the one that began it has ended, or has already; called by the one that was begun."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
