@@ -57,8 +57,9 @@ def test_every_public_name_is_there():
 # The rooms from the ground up: nothing imports a room that stands after it. A module that stands alone is a room of
 # its own, and "" is the package itself, which imports nothing before it is asked to.
 ORDER = [
-    *("", "errors", "features", "data", "grouping", "intervals", "classify", "prediction", "backbones", "store"),
+    *("", "errors", "processes", "features", "data", "grouping", "intervals", "classify", "prediction", "backbones"),
     *(
+        "store",
         "extraction",
         "fit_summary",
         "classifier_folder",
@@ -76,6 +77,7 @@ ORDER = [
 NARROW = {
     "": set(),
     "errors": set(),
+    "processes": set(),
     "features": set(),
     "data": {"errors"},
     "classify": set(),

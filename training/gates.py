@@ -24,8 +24,8 @@ from asking import Question, ask
 from fetch import HANDS, easy_vqa_test, pictograms
 from other_questions import pair_questions
 from runfiles import MODEL
-from savs.bench.processes import side_by_side
 from savs.demo.scenes import Scene, render, sample_scene
+from savs.processes import side_by_side
 
 SEED = 909_090
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from savs.bench.processes import end_with_parent
+from savs.processes import end_with_parent
 
 
 def spawn(work: Callable[..., None], *given: object, workers: int) -> None:

@@ -15,7 +15,7 @@ from benchmarks.embedded.measure import TaskResult, measure
 from benchmarks.embedded.methods import SAVS, draw_shots, few_shot_answers, zero_shot_answers
 from benchmarks.embedded.tasks import BenchTask, load_task
 from savs.backbones.huggingface import HuggingFaceBackbone, load_backbone
-from savs.bench.processes import side_by_side
+from savs.processes import side_by_side
 
 
 def run_tasks(given: argparse.Namespace) -> list[TaskResult]:

@@ -57,7 +57,7 @@ def test_the_check_would_notice_a_held_out_combination():
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TRAINING.glob("*.py")}
 # Of the package, what draws, what is held out and what opens a model; the demo's tasks hold evaluation data.
-OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.data.example.")
+OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.data.example.", "savs.processes.")
 
 
 def modules(source):

@@ -28,10 +28,10 @@ from savs.baselines.registry import Resources
 from savs.bench.cells import Cells
 from savs.bench.columns import column
 from savs.bench.data import ColumnData, drawn, loaded
-from savs.bench.processes import side_by_side
 from savs.bench.recipes import Recipe, recipe
 from savs.bench.runner import Bench, Setting, Stage
 from savs.errors import SavsError
+from savs.processes import side_by_side
 from savs.store import ActivationStore, is_store
 
 

@@ -7,11 +7,11 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from savs.bench.processes import side_by_side
+from savs.processes import side_by_side
 
 WORKING = """
 import os, time
-from savs.bench.processes import side_by_side
+from savs.processes import side_by_side
 
 if __name__ == "__main__":
     with side_by_side(2) as pool:
