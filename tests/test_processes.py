@@ -10,7 +10,7 @@ import pytest
 from savs.processes import side_by_side
 
 WORKING = """
-import os, time
+import time
 from savs.processes import side_by_side
 
 if __name__ == "__main__":
