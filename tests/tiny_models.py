@@ -197,6 +197,22 @@ def idefics(kind: str) -> Callable[[Path], Path]:
     return build
 
 
+def paligemma(folder: Path) -> Path:
+    """A model that reads its prompt in both directions, and takes no text alone."""
+    tokenizer = _tokenizer("<image>", image_token="<image>")
+    image_processor = t.SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    image_processor.image_seq_length = 16
+    processor = t.PaliGemmaProcessor(image_processor, tokenizer)  # which adds a thousand tokens for places
+    config = t.PaliGemmaConfig(
+        vision_config={**VISION, "model_type": "siglip_vision_model"},
+        text_config={**TEXT, "model_type": "gemma", "head_dim": 8, "vocab_size": len(tokenizer)},
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        projection_dim=32,
+    )
+    torch.manual_seed(0)
+    return _save(t.PaliGemmaForConditionalGeneration(config), processor, folder)
+
+
 #: Every kind of model that the spine promises, by the name its tests carry.
 TEXT_MODELS = {kind: text_only(kind) for kind in ("llama", "qwen2", "gpt2")}
 IMAGE_MODELS = {

@@ -13,6 +13,7 @@ from savs.backbones.huggingface import load_backbone
 from savs.backbones.steering import first_token_losses
 from savs.data.example import Example
 from savs.errors import BackboneError
+from tiny_models import paligemma
 
 TEMPLATE = "{{ messages[0]['content'] }} ASSISTANT:"
 ANSWERS = ["x", "y", "Maybe", "no more"]
@@ -67,6 +68,32 @@ def test_what_stands_around_an_answer_is_not_scored(odd, picture):
             losses = first_token_losses(odd, example, answer, vectors, every)
             assert losses == pytest.approx([-by_hand[0]], abs=1e-5)
     assert len(set(scores[0].round(4))) == len(ANSWERS)
+
+
+def step_by_step(model, prompt, tokens, kind):
+    """Log-probabilities of tokens as the model writes them, one after the other, each of a kind."""
+    found, ids, kinds = [], prompt["input_ids"], prompt["token_type_ids"]
+    for token in tokens:
+        inputs = prompt | {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": kinds}
+        with torch.inference_mode():
+            found.append(float(model.model(**inputs).logits[0, -1].log_softmax(-1)[token]))
+        ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+        kinds = torch.cat([kinds, torch.tensor([[kind]])], dim=1)
+    return found
+
+
+def test_a_prompt_that_is_read_in_both_directions_does_not_see_its_answer(tmp_path, picture):
+    model = load_backbone(paligemma(tmp_path / "paligemma"), dtype="float32", device="cpu")
+    examples = [Example(str(i), "is it red? " * (i + 1), (picture(i),)) for i in range(2)]
+    scores = model.answer_log_likelihoods(examples, ["Yes", "Maybe so"])
+    for row, example in enumerate(examples):
+        prompt = model._inputs([example])
+        for column, answer in enumerate(("Yes", "Maybe so")):
+            tokens = model._tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
+            written, seen = (np.mean(step_by_step(model, prompt, tokens, kind)) for kind in (1, 0))
+            assert scores[row, column] == pytest.approx(written, abs=1e-5)
+            assert abs(written - seen) > 1e-4  # else this could not tell the two apart
+    assert len(model.generate(examples, max_new_tokens=2)) == 2  # what its processor gives for training is left out
 
 
 def test_an_answer_that_the_processor_rewrites_is_refused(model_folder):

@@ -125,6 +125,7 @@ class Encoder:
         if rows != {len(prompts)}:
             reason = f"its processor makes {max(rows, default=0)} of {len(prompts)} prompts"
             raise self.refusal(examples[0], ValueError(reason))
+        batch.pop("labels", None)  # of training: a model that is given them would compute a loss
         return {name: value for name, value in batch.items() if self.accepts is None or name in self.accepts}
 
     def refusal(self, example: Example, error: Exception) -> BackboneError:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from savs.backbones.huggingface import HuggingFaceBackbone
 
 
+#: By type of model: the kind of the tokens that it writes, where its prompt is read in both directions. Of the prompt's
+#: kind, an answer would be seen by the very positions that foretell it.
+_WRITTEN_KIND = {"paligemma": 1}
 #: Tokens that a processor may write behind the text that it is given, such as a newline.
 _MOST_BEHIND = 8
 
@@ -84,6 +87,8 @@ def answer_logits(
     counts = torch.tensor([len(tokens) for tokens in written])
     row = torch.repeat_interleave(torch.arange(len(counts)), counts)
     place = last[row] - torch.cat([torch.arange(count - 1, -1, -1) for count in counts.tolist()])
+    if (kind := _WRITTEN_KIND.get(backbone.model.config.model_type)) is not None:
+        inputs["token_type_ids"][row, place] = kind
     with backbone.edited(last - counts):
         logits = logits_at(backbone, inputs, row, place - 1)
     return logits, inputs["input_ids"][row, place].to(logits.device), row.to(logits.device)
