@@ -82,9 +82,9 @@ def test_only_the_prompts_last_token_is_written(kind, asked):
             with model.edited(last):
                 logits = model.model(**inputs, use_cache=False).logits[0]
             plain = model.model(**inputs, use_cache=False).logits[0]
-            first = model._generator.generate(**inputs, do_sample=False, max_new_tokens=1)
+            first = model.model.generate(**inputs, do_sample=False, max_new_tokens=1)
             with model.edited(torch.tensor([-1])):
-                token = model._generator.generate(**inputs, do_sample=False, max_new_tokens=1)[0, -1]
+                token = model.model.generate(**inputs, do_sample=False, max_new_tokens=1)[0, -1]
         assert int(token) == int(logits[-1].argmax())
         torch.testing.assert_close(logits[:-1], plain[:-1])
         assert float((logits[-1] - plain[-1]).abs().max()) > 1e-4

@@ -7,7 +7,8 @@ the model's can make them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -116,10 +117,8 @@ class Encoder:
         if "mm_token_type_ids" in getattr(self._processor, "model_input_names", ()):
             arguments["return_mm_token_type_ids"] = True  # where images stand, which multimodal positions need
         with self._one_at_a_time:
-            try:
+            with self.refusing(examples[0]):
                 batch = self._processor(**arguments)
-            except (TypeError, ValueError) as error:
-                raise self.refusal(examples[0], error) from error
             batch = with_decoder_inputs(batch, self._config, self._base, self.tokenizer, list(prompts))
         rows = {len(batch[name]) for name in ("input_ids", "decoder_input_ids") if name in batch}
         if rows != {len(prompts)}:
@@ -127,6 +126,24 @@ class Encoder:
             raise self.refusal(examples[0], ValueError(reason))
         batch.pop("labels", None)  # of training: a model that is given them would compute a loss
         return {name: value for name, value in batch.items() if self.accepts is None or name in self.accepts}
+
+    def kinds(self, examples: Sequence[Example], inputs: Inputs) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
+        """Tokens of each prompt of a batch, and the sizes of its images: alike, they need no padding."""
+        mask = inputs.get("decoder_attention_mask", inputs.get("attention_mask"))
+        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(examples)
+        return list(zip(lengths, map(self.image_sizes, examples), strict=True))
+
+    @contextmanager
+    def refusing(self, example: Example) -> Iterator[None]:
+        """Say in words what kind of example the model, or its processor, does not take.
+
+        Raises:
+            BackboneError: it does not take it.
+        """
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise self.refusal(example, error) from error
 
     def refusal(self, example: Example, error: Exception) -> BackboneError:
         """An error that says in words what kind of example the model, or its processor, did not take."""

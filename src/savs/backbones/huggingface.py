@@ -33,6 +33,7 @@ from savs.backbones.passes import Passes, Wanted
 from savs.backbones.processors import load_processor
 from savs.backbones.quantised import how_kept
 from savs.backbones.threads import prefetched, side_by_side
+from savs.backbones.writing import Writer
 from savs.data.example import Example
 from savs.errors import BackboneError, DataError
 from savs.features import FloatArray, HeadId
@@ -126,11 +127,11 @@ class HuggingFaceBackbone:
         self.levers = Levers()
         #: Entered around every pass that answers, with the position of each row's last prompt token: see `steering`.
         self.edited: Callable[[torch.Tensor], AbstractContextManager[None]] = lambda _last: nullcontext()
-        self._generator: Any = model
         self._base: Any = getattr(model, model.base_model_prefix, model)
         self._encoder = Encoder(processor, model.config, self._base, spec)
         self._tokenizer = self._encoder.tokenizer
         self._passes = Passes(model, self._base, self._encoder, self.attention, spec.model)
+        self._writer = Writer(self)
 
     def __repr__(self) -> str:
         layers, heads = self.layout.shape
@@ -245,7 +246,7 @@ class HuggingFaceBackbone:
         answers = [""] * len(examples)
         done = 0
         for rows, batch in of_equal_media(examples, ANSWER_BATCH_SIZE):
-            written = halving(batch, partial(self._write, batch, max_new_tokens), self.model.device)
+            written = halving(batch, partial(self._written, batch, max_new_tokens), self.model.device)
             for row, text in zip(rows, chain(*written), strict=True):
                 answers[row] = text.strip()
             done += len(rows)
@@ -253,17 +254,8 @@ class HuggingFaceBackbone:
                 progress(done, len(examples))
         return answers
 
-    def _write(self, examples: Sequence[Example], max_new_tokens: int, part: slice) -> list[str]:
-        inputs = self._inputs(examples[part], padding_side="left")
-        with torch.inference_mode(), self.edited(torch.full((len(examples[part]),), -1)):
-            tokens = self._generator.generate(
-                **inputs,
-                do_sample=False,
-                max_new_tokens=max_new_tokens,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        new = tokens[:, inputs["input_ids"].shape[1] :]
-        return list(self._tokenizer.batch_decode(new, skip_special_tokens=True))
+    def _written(self, examples: Sequence[Example], max_new_tokens: int, part: slice) -> list[str]:
+        return self._writer.write(examples[part], max_new_tokens)
 
     def answer_log_likelihoods(
         self,

@@ -82,6 +82,8 @@ def answer_logits(
     """
     written = [list(answer.tokens) for answer in answer_tokens(backbone, examples, answers)]
     inputs = backbone._inputs(examples, answers=answers)
+    if "qformer_input_ids" in inputs:  # InstructBLIP's images are read with the prompt in mind, and not with the answer
+        inputs |= {name: part for name, part in backbone._inputs(examples).items() if name.startswith("qformer_")}
     last = last_positions(inputs).cpu()
     _put_last(inputs["input_ids"], last, written, backbone.spec.model)
     counts = torch.tensor([len(tokens) for tokens in written])
@@ -89,7 +91,7 @@ def answer_logits(
     place = last[row] - torch.cat([torch.arange(count - 1, -1, -1) for count in counts.tolist()])
     if (kind := _WRITTEN_KIND.get(backbone.model.config.model_type)) is not None:
         inputs["token_type_ids"][row, place] = kind
-    with backbone.edited(last - counts):
+    with backbone.edited(last - counts), backbone._encoder.refusing(examples[0]):
         logits = logits_at(backbone, inputs, row, place - 1)
     return logits, inputs["input_ids"][row, place].to(logits.device), row.to(logits.device)
 
@@ -122,7 +124,7 @@ def first_logits(backbone: HuggingFaceBackbone, examples: Sequence[Example]) -> 
     """What foretells the first token after each prompt: `[n_rows, n_vocabulary]` in float32."""
     inputs = backbone._inputs(examples)
     last = last_positions(inputs).cpu()
-    with backbone.edited(last):
+    with backbone.edited(last), backbone._encoder.refusing(examples[0]):
         return logits_at(backbone, inputs, torch.arange(len(last)), last)
 
 

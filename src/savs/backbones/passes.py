@@ -121,7 +121,7 @@ class Passes:
             return not self._sharing_is_tried
         if len(batch.examples) > 1 and _has_media(batch) not in self._rows_are_independent:
             return True
-        return self.padding_is_harmless is None and len(set(self._kinds(batch))) > 1
+        return self.padding_is_harmless is None and len(set(self._encoder.kinds(batch.examples, batch.inputs))) > 1
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
@@ -131,11 +131,9 @@ class Passes:
 
     def _finite(self, batch: Batch, wanted: Wanted) -> FloatArray:
         """Features of one batch, refused where the model does not take it or gives what is no number."""
-        try:
+        with self._encoder.refusing(batch.examples[0]):
             self._try_images(batch, wanted)
             z = self._run(batch, wanted)
-        except (TypeError, ValueError) as error:
-            raise self._encoder.refusal(batch.examples[0], error) from error
         finite = np.isfinite(z).all(axis=(1, 2))
         if not finite.all():
             raise BackboneError(
@@ -151,7 +149,7 @@ class Passes:
             if z is not None:
                 return z
             batch = self._whole(batch.examples)
-        kinds = self._kinds(batch)
+        kinds = self._encoder.kinds(batch.examples, batch.inputs)
         if len(set(kinds)) == 1:
             return self._of_one_kind(batch, wanted)
         media = _has_media(batch)
@@ -172,12 +170,6 @@ class Passes:
             rows = [row for row, other in enumerate(kinds) if other == kind]
             z[rows] = self._of_one_kind(self._whole([batch.examples[row] for row in rows]), wanted)
         return z
-
-    def _kinds(self, batch: Batch) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
-        """Tokens of each prompt, and the sizes of its images."""
-        mask = batch.inputs.get("attention_mask")
-        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(batch.examples)
-        return list(zip(lengths, map(self._encoder.image_sizes, batch.examples), strict=True))
 
     def _of_one_kind(self, batch: Batch, wanted: Wanted) -> FloatArray:
         """Features of prompts of one length with images of one size, which need no padding."""
