@@ -23,6 +23,7 @@ from benchmarks.families.shrink import shrunk
 from savs.backbones.attention import AttentionMap, layout_of, map_attention
 from savs.backbones.capture import capture_heads
 from savs.backbones.huggingface import load_backbone
+from savs.backbones.likelihood import answer_logits, first_logits
 from savs.backbones.loading import load_config, writer
 from savs.backbones.probe import project, relative_difference, watch_projections
 from savs.data.example import Example, Media
@@ -219,8 +220,26 @@ def _fit_and_predict(backbone: Any, count: int) -> str:
     if count and difference(alone[-1], alone[0]) < SAME:
         return "different images give the same heads"
     model = SAVModel.fit(backbone, examples)
-    answers = [prediction.label for prediction in model.predict(examples)]
-    return "ok" if set(answers) <= {"dark", "bright"} else f"unexpected answers {answers}"
+    labels = [prediction.label for prediction in model.predict(examples)]
+    return _answers(backbone, examples) if set(labels) <= {"dark", "bright"} else f"unexpected labels {labels}"
+
+
+def _answers(backbone: Any, examples: Sequence[Example]) -> str:
+    """`ok`, or what is wrong with what the model answers in its own words and holds of given ones."""
+    # The tiny tokenizer has no text for most of what a model may write.
+    backbone._tokenizer.batch_decode = lambda rows, **_: [str(row.tolist()) for row in rows]
+    alone = [answer for example in examples for answer in backbone.generate([example], max_new_tokens=3)]
+    if backbone.generate(examples, max_new_tokens=3) != alone:
+        return "answers in a batch differ from those alone"
+    if backbone.model.config.is_encoder_decoder:
+        return "ok"  # which scores no answers
+    given = ["yes", "it may be so"]
+    each = [backbone.answer_log_likelihoods([example], given) for example in examples]
+    if (off := np.abs(backbone.answer_log_likelihoods(examples, given) - np.concatenate(each)).max()) > SAME:
+        return f"log-likelihoods in a batch differ by {off:.1e}"
+    before = first_logits(backbone, examples[:1])
+    seen = answer_logits(backbone, examples[:1], given[1:])[0][:1]
+    return "ok" if difference(seen.numpy(), before.numpy()) <= TOLERANCE else "an answer is seen before it is written"
 
 
 def _missing(error: BaseException) -> list[str]:

@@ -107,6 +107,6 @@ def test_a_model_that_padding_reaches_gets_prompts_of_one_length_at_a_time(model
 
 def test_a_causal_model_is_asked_once_and_padded_from_then_on(model_folder):
     model = load_backbone(model_folder("llama"), dtype="float32", device="cpu")
-    assert model._passes.padding_is_harmless is None
+    assert model._passes.mixing.padding_is_harmless is None
     model.head_activations([Example("a", "short"), Example("b", "rather longer")])
-    assert model._passes.padding_is_harmless is True
+    assert model._passes.mixing.padding_is_harmless is True

@@ -323,7 +323,7 @@ def test_what_is_asked_once_is_answered_by_the_first_batch(model_folder, picture
     examples = asked(model, picture)
     model.head_activations(examples, batch_size=4)
     assert set(asked_of) <= {"3", "7", "11", "15"}  # the longest
-    assert model._passes.padding_is_harmless
+    assert model._passes.mixing.padding_is_harmless
 
 
 def test_inputs_are_made_one_at_a_time(backbone, picture, monkeypatch):

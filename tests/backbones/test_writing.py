@@ -74,7 +74,7 @@ def test_prompts_share_a_batch_where_they_do_not_change_each_other(model_type, s
     alone = [model.generate([example], max_new_tokens=4)[0] for example in examples]
     assert model.generate(examples, max_new_tokens=4) == alone
     assert model.generate(examples, max_new_tokens=4) == alone  # what was found out is kept
-    assert model._writer._may_share == {(True, True): shares}
+    assert model._writer._mixing.padding_is_harmless is shares
 
 
 def test_a_model_that_goes_wrong_where_it_writes_on_is_found_out(opened):
@@ -82,7 +82,16 @@ def test_a_model_that_goes_wrong_where_it_writes_on_is_found_out(opened):
     texts = [Example(str(i), "is it red? " * (i + 1)) for i in range(2)]
     alone = [model.generate([text], max_new_tokens=3)[0] for text in texts]
     assert model.generate(texts, max_new_tokens=3) == alone
-    assert model._writer._may_share == {(False, True): False}
+    assert model._writer._mixing.padding_is_harmless is False
+
+
+def test_scores_are_those_of_each_row_alone(opened, picture):
+    model = opened("emu3")  # whose processor pads small images to large ones
+    examples = [Example(str(i), "is it?", (picture(i, (32, 32 + 16 * (i % 2))),)) for i in range(4)]
+    alone = [model.answer_log_likelihoods([example], ["yes", "it may be so"]) for example in examples]
+    np.testing.assert_allclose(
+        model.answer_log_likelihoods(examples, ["yes", "it may be so"]), np.concatenate(alone), atol=1e-4
+    )
 
 
 def test_no_other_part_of_a_model_sees_the_answer_that_is_scored(opened, examples):

@@ -7,7 +7,7 @@ the model's can make them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from savs.backbones.base import BackboneSpec
 from savs.backbones.inputs import with_decoder_inputs
+from savs.backbones.mixing import Kind
 from savs.backbones.prompts import content_of, images_of, render_prompt, takes_one_image
 from savs.data.example import Example
 from savs.data.media import image_size
@@ -127,10 +128,8 @@ class Encoder:
         batch.pop("labels", None)  # of training: a model that is given them would compute a loss
         return {name: value for name, value in batch.items() if self.accepts is None or name in self.accepts}
 
-    def kinds(self, examples: Sequence[Example], inputs: Inputs) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
-        """Tokens of each prompt of a batch, and the sizes of its images: alike, they need no padding."""
-        mask = inputs.get("decoder_attention_mask", inputs.get("attention_mask"))
-        lengths = mask.sum(dim=1).tolist() if mask is not None else [1] * len(examples)
+    def kinds(self, examples: Sequence[Example], lengths: Iterable[int]) -> list[Kind]:
+        """The kinds of rows that hold so many tokens."""
         return list(zip(lengths, map(self.image_sizes, examples), strict=True))
 
     @contextmanager

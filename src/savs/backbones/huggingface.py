@@ -29,6 +29,7 @@ from savs.backbones.batches import Batch, Levers, batches, most_at_once, of_equa
 from savs.backbones.encoding import Encoder, Inputs, with_answer
 from savs.backbones.likelihood import answer_logits, answer_tokens, first_logits
 from savs.backbones.memory import halving
+from savs.backbones.mixing import Mixing
 from savs.backbones.passes import Passes, Wanted
 from savs.backbones.processors import load_processor
 from savs.backbones.quantised import how_kept
@@ -131,6 +132,7 @@ class HuggingFaceBackbone:
         self._encoder = Encoder(processor, model.config, self._base, spec)
         self._tokenizer = self._encoder.tokenizer
         self._passes = Passes(model, self._base, self._encoder, self.attention, spec.model)
+        self._scoring = Mixing(spec.model, self._scores_agree)
         self._writer = Writer(self)
 
     def __repr__(self) -> str:
@@ -317,23 +319,44 @@ class HuggingFaceBackbone:
     def _first(self, examples: Sequence[Example]) -> FloatArray:
         """Log-probabilities of the first token after each prompt: `[n_rows, n_vocabulary]`."""
 
-        def run(part: slice) -> FloatArray:
-            return np.asarray(first_logits(self, examples[part]).log_softmax(dim=-1).cpu().numpy())
+        def run(rows: Sequence[int]) -> FloatArray:
+            logits = first_logits(self, [examples[row] for row in rows])
+            return np.asarray(logits.log_softmax(dim=-1).cpu().numpy())
 
-        return np.concatenate(halving(examples, run, self.model.device)) if examples else np.empty((0, 0), np.float32)
+        return self._in_batches(examples, [self._encoder.prompt(example) for example in examples], run)
 
     @torch.inference_mode()
     def _of_answers(self, examples: Sequence[Example], answers: Sequence[str], summed: bool) -> FloatArray:
         """Mean log-probability a token of one answer after each prompt, or their sum: `[n_rows]`."""
 
-        def run(part: slice) -> FloatArray:
-            logits, tokens, row = answer_logits(self, examples[part], answers[part])
+        def run(rows: Sequence[int]) -> FloatArray:
+            logits, tokens, row = answer_logits(self, [examples[i] for i in rows], [answers[i] for i in rows])
             chosen = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
-            count = row.bincount(minlength=len(examples[part]))
+            count = row.bincount(minlength=len(rows))
             total = chosen.new_zeros(len(count)).index_add(0, row, chosen)
             return np.asarray((total if summed else total / count).cpu().numpy())
 
-        return np.concatenate(halving(examples, run, self.model.device))
+        prompts = [self._encoder.prompt(example) for example in examples]
+        whole = [with_answer(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        return self._in_batches(examples, whole, run)
+
+    def _in_batches(
+        self, examples: Sequence[Example], texts: Sequence[str], run: Callable[[Sequence[int]], FloatArray]
+    ) -> FloatArray:
+        """What `run` gives for rows of these texts, in as large batches as memory and the model allow."""
+        if not examples:
+            return np.empty((0, 0), np.float32)
+        kinds = self._encoder.kinds(examples, map(len, self._encoder.tokens(texts)))
+
+        def part_of(part: slice) -> list[FloatArray]:
+            rows = range(len(examples))[part]
+            return self._scoring.run(kinds[part], lambda which: run([rows[i] for i in which]))
+
+        return np.stack([row for part in halving(examples, part_of, self.model.device) for row in part])
+
+    def _scores_agree(self, scores: FloatArray, alone: FloatArray) -> bool:
+        """Whether log-probabilities differ by no more than rounding."""
+        return bool(np.abs(scores - alone).max() <= (1e-4 if self.model.dtype == torch.float32 else 0.25))
 
     def _inputs(
         self, examples: Sequence[Example], *, padding_side: str = "right", answers: Sequence[str] = ()

@@ -52,6 +52,14 @@ def tokens_across(inputs: Mapping[str, Tensor]) -> int:
     return max(inputs[name].shape[1] for name in ("input_ids", "decoder_input_ids") if name in inputs)
 
 
+def lengths(inputs: Mapping[str, Tensor]) -> list[int]:
+    """Tokens of each row, padding not counted, of the decoder where the prompt is written there."""
+    mask = inputs.get("decoder_attention_mask", inputs.get("attention_mask"))
+    if mask is None:
+        return [tokens_across(inputs)] * len(inputs.get("decoder_input_ids", inputs["input_ids"]))
+    return list((mask != 0).sum(dim=1).tolist())
+
+
 def last_positions(inputs: Mapping[str, Tensor]) -> Tensor:
     """The position of each row's last real token, counted from the end: `[n_rows]`, -1 where no padding follows it.
 

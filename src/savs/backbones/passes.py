@@ -1,11 +1,10 @@
 """Forward passes: a batch in, the wanted heads out, within the memory there is.
 
-Knows a model and its devices; no examples' files, no order of batches. Three things are asked of each model once, by
-running one more row alone: whether padding leaves a prompt as it is (some let a prompt see what stands after it),
-whether the rows of a batch leave each other as they are (HunYuanVL numbers the images of a whole batch, and turns
-their tokens by that number), and whether a prompt may go on from the keys and values of its beginning; a fourth where
-features of images are to be kept, whether they stand for the images; and before passes run at the same time on a CPU,
-by two rows alone, whether passes leave the model as it was. Where not, the plain way is taken from then on.
+Knows a model and its devices; no examples' files, no order of batches. Some things are asked of each model once, by
+running one row or a few alone: which rows may share a batch (see `mixing`); whether a prompt may go on from the keys
+and values of its beginning; where features of images are to be kept, whether they stand for the images; and before
+passes run at the same time on a CPU, whether passes leave the model as it was. Where not, the plain way is taken from
+then on.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ from savs.backbones.batches import Batch
 from savs.backbones.capture import Captured, capture_heads
 from savs.backbones.encoding import Encoder, Inputs
 from savs.backbones.image_features import ImageFeatures
-from savs.backbones.inputs import last_positions
+from savs.backbones.inputs import last_positions, lengths
 from savs.backbones.memory import halving, out_of_memory
+from savs.backbones.mixing import Kind, Mixing
 from savs.backbones.prefixes import obstacle, read_after
 from savs.data.example import Example
 from savs.errors import BackboneError
@@ -52,16 +52,14 @@ class Passes:
     """Runs batches through one model.
 
     Attributes:
-        padding_is_harmless: whether prompts of unequal lengths may share a batch; None until that was needed.
+        mixing: which rows may share a batch.
         sharing_obstacle: why prompts do not share their beginnings; empty where they may.
         images: features of images that were met before.
     """
 
     def __init__(self, model: PreTrainedModel, base: Any, encoder: Encoder, attention: AttentionMap, name: str) -> None:
-        self.padding_is_harmless: bool | None = None
+        self.mixing = Mixing(name, self.same)
         self.sharing_obstacle = obstacle(base, model.config, attention)
-        #: By whether examples have media; asked at the first batch of such.
-        self._rows_are_independent: dict[bool, bool] = {}
         self._changes_unseen = _changes_unseen(model)
         #: By whether examples have media, and the deepest layer.
         self._no_trace: dict[tuple[bool, int], bool] = {}
@@ -119,9 +117,7 @@ class Passes:
         """
         if batch.tails is not None and not self.sharing_obstacle:
             return not self._sharing_is_tried
-        if len(batch.examples) > 1 and _has_media(batch) not in self._rows_are_independent:
-            return True
-        return self.padding_is_harmless is None and len(set(self._encoder.kinds(batch.examples, batch.inputs))) > 1
+        return self.mixing.asks(self._kinds(batch))
 
     def on_device(self, inputs: Inputs) -> Inputs:
         """The inputs where the model is, in its precision."""
@@ -149,40 +145,19 @@ class Passes:
             if z is not None:
                 return z
             batch = self._whole(batch.examples)
-        kinds = self._encoder.kinds(batch.examples, batch.inputs)
-        if len(set(kinds)) == 1:
-            return self._of_one_kind(batch, wanted)
-        media = _has_media(batch)
-        if self.padding_is_harmless is not False and self._rows_are_independent.get(media) is not False:
-            z = self._read(batch.inputs, wanted)
-            if self.padding_is_harmless and self._rows_are_independent.get(media):
-                return z
-            # The shortest prompt is padded most; some processors pad the smallest image too.
-            lengths, sizes = zip(*kinds, strict=True)
-            suspects = {kinds.index(min(kinds)), sizes.index(min(sizes))} if media else {lengths.index(min(lengths))}
-            self.padding_is_harmless = all(self._agrees(z[row], batch.examples[row], wanted) for row in suspects)
-            if self.padding_is_harmless:
-                self._rows_are_independent[media] = True
-                return z
+        whole = batch
+
+        def run(rows: Sequence[int]) -> FloatArray:
+            some = whole if len(rows) == len(whole.examples) else self._whole([whole.examples[row] for row in rows])
+            return self._read(some.inputs, wanted)
+
+        z = np.stack(self.mixing.run(self._kinds(batch), run))
+        if self.mixing.padding_is_harmless is False and not self.sharing_obstacle:
             self._share_no_more("its prompts see what they are padded with")
-        z = np.empty((len(kinds), len(wanted.columns), wanted.head_dim), dtype=np.float32)
-        for kind in sorted(set(kinds)):
-            rows = [row for row, other in enumerate(kinds) if other == kind]
-            z[rows] = self._of_one_kind(self._whole([batch.examples[row] for row in rows]), wanted)
         return z
 
-    def _of_one_kind(self, batch: Batch, wanted: Wanted) -> FloatArray:
-        """Features of prompts of one length with images of one size, which need no padding."""
-        media = _has_media(batch)
-        if len(batch.examples) == 1 or self._rows_are_independent.get(media):
-            return self._read(batch.inputs, wanted)
-        if media not in self._rows_are_independent:
-            z = self._read(batch.inputs, wanted)
-            self._rows_are_independent[media] = self._agrees(z[-1], batch.examples[-1], wanted)
-            if self._rows_are_independent[media]:
-                return z
-            _log.info("%s runs its prompts one by one: they change each other in a batch", self._name)
-        return np.concatenate([self._read(self._whole([example]).inputs, wanted) for example in batch.examples])
+    def _kinds(self, batch: Batch) -> list[Kind]:
+        return self._encoder.kinds(batch.examples, lengths(batch.inputs))
 
     def _shared(self, batch: Batch, wanted: Wanted) -> FloatArray | None:
         """Features of prompts that share their beginnings; None where the model turns out not to allow it."""
@@ -220,7 +195,10 @@ class Passes:
 
     def _agrees(self, z: FloatArray, example: Example, wanted: Wanted) -> bool:
         """Whether an example alone gives the same, up to more than rounding and less than any mistake."""
-        alone = self._read(self._whole([example]).inputs, wanted, from_pixels=True)[0]
+        return self.same(z, self._read(self._whole([example]).inputs, wanted, from_pixels=True)[0])
+
+    def same(self, z: FloatArray, alone: FloatArray) -> bool:
+        """Whether two values of one example differ by no more than rounding, and less than by any mistake."""
         tolerance = 1e-3 if self._model.dtype == torch.float32 else 0.1
         return bool(np.abs(z - alone).max() <= tolerance * np.abs(alone).max())
 

@@ -1,14 +1,13 @@
 """What a model writes after its prompts, greedily. Knows rows and tokens; no task and no label.
 
 Prompts are padded on the left, so that each is followed by its own answer at once. Whether a model then writes what it
-would write after each prompt alone is asked of it: not where it counts places from the left (GIT), where its processor
-pads on the right all the same (Kosmos-2), or where a part of it that sees the padding reads the prompt too
-(InstructBLIP).
+would write after each prompt alone is asked of it (see `mixing`): not where it counts places from the left (GIT, BLIP),
+where its processor pads on the right all the same (Kosmos-2), or where a part of it that sees the padding reads the
+prompt too (InstructBLIP).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from savs.backbones.inputs import lengths
+from savs.backbones.mixing import Mixing
 from savs.data.example import Example
 
 if TYPE_CHECKING:
     from savs.backbones.encoding import Inputs
     from savs.backbones.huggingface import HuggingFaceBackbone
-
-_log = logging.getLogger(__name__)
 
 
 #: Tokens of two answers that are compared: a model may go wrong where it writes on, too.
@@ -47,6 +46,10 @@ class _Watch(LogitsProcessor):
         return scores
 
 
+#: What a prompt was answered with, and what foretold the first tokens of it, each `[n_vocabulary]`.
+Written = tuple[str, Sequence[Tensor]]
+
+
 class Writer:
     """Writes answers with one model."""
 
@@ -54,8 +57,7 @@ class Writer:
         self._backbone = backbone
         # Here and not at each call, to which some models add their own.
         backbone.model.generation_config.pad_token_id = backbone._tokenizer.pad_token_id
-        #: By whether examples have media, and whether they differ in length or size of images.
-        self._may_share: dict[tuple[bool, bool], bool] = {}
+        self._mixing = Mixing(backbone.spec.model, self._agree)
 
     def write(self, examples: Sequence[Example], max_new_tokens: int) -> list[str]:
         """The model's answers to examples of equally many media, in one batch where they do not change each other.
@@ -65,32 +67,16 @@ class Writer:
             DataError: an image or a video cannot be opened, or its marks do not fit.
         """
         inputs = self._backbone._inputs(examples, padding_side="left")
-        kinds = self._backbone._encoder.kinds(examples, inputs)
-        which = any(example.media for example in examples), len(set(kinds)) > 1
-        if len(examples) == 1 or self._may_share.get(which):
-            return self._run(inputs, examples, max_new_tokens)[0]
-        if which not in self._may_share:
-            answers, steps = self._run(inputs, examples, max_new_tokens)
-            sizes = [size for _, size in kinds]
-            # The shortest prompt is padded most, and some processors pad the smallest image too.
-            suspects = {kinds.index(min(kinds)), sizes.index(min(sizes)), len(kinds) - 1}
-            self._may_share[which] = all(
-                self._agrees([scores[row] for scores in steps], examples[row], max_new_tokens) for row in suspects
-            )
-            if self._may_share[which]:
-                return answers
-            _log.info("%s answers prompts apart: they change each other in a batch", self._backbone.spec.model)
-        parts = [[row for row, kind in enumerate(kinds) if kind == one] for one in dict.fromkeys(kinds)]
-        if len(parts) == 1:
-            parts = [[row] for row in parts[0]]
-        answers = [""] * len(examples)
-        for rows in parts:
-            for row, answer in zip(rows, self.write([examples[row] for row in rows], max_new_tokens), strict=True):
-                answers[row] = answer
-        return answers
 
-    def _run(self, inputs: Inputs, examples: Sequence[Example], max_new_tokens: int) -> tuple[list[str], list[Tensor]]:
-        """The answers, and what foretells their first tokens: a step each, `[n_rows, n_vocabulary]`."""
+        def run(rows: Sequence[int]) -> list[Written]:
+            some = [examples[row] for row in rows]
+            given = inputs if len(some) == len(examples) else self._backbone._inputs(some, padding_side="left")
+            return self._run(given, some, max_new_tokens)
+
+        kinds = self._backbone._encoder.kinds(examples, lengths(inputs))
+        return [answer for answer, _ in self._mixing.run(kinds, run)]
+
+    def _run(self, inputs: Inputs, examples: Sequence[Example], max_new_tokens: int) -> list[Written]:
         watch = _Watch()
         backbone = self._backbone
         model: Any = backbone.model
@@ -99,20 +85,18 @@ class Writer:
             tokens = model.generate(
                 **inputs, do_sample=False, max_new_tokens=max_new_tokens, logits_processor=LogitsProcessorList([watch])
             )
-        new = tokens[:, tokens.shape[1] - watch.steps :]
-        return list(backbone._tokenizer.batch_decode(new, skip_special_tokens=True)), watch.scores
+        answers = backbone._tokenizer.batch_decode(tokens[:, tokens.shape[1] - watch.steps :], skip_special_tokens=True)
+        return [(answer, [scores[row] for scores in watch.scores]) for row, answer in enumerate(answers)]
 
-    def _agrees(self, steps: Sequence[Tensor], example: Example, max_new_tokens: int) -> bool:
-        """Whether an example alone is answered the same, up to more than rounding and less than any mistake.
+    def _agree(self, written: Written, alone: Written) -> bool:
+        """Whether two answers are the same up to rounding.
 
         Of two tokens that are equally likely, rounding may choose another: nothing is compared behind these.
         """
-        tolerance = 1e-3 if self._backbone.model.dtype == torch.float32 else 0.1
-        _, by_itself = self._run(self._backbone._inputs([example]), [example], max_new_tokens)
-        for scores, [alone] in zip(steps, by_itself, strict=False):  # alone, it may end sooner than a batch does
-            known = torch.isfinite(scores) & torch.isfinite(alone)  # not what may not be written here
-            if (scores - alone)[known].abs().max() > tolerance * alone[known].abs().max():
+        for here, there in zip(written[1], alone[1], strict=False):  # alone, it may end sooner than a batch does
+            known = torch.isfinite(here) & torch.isfinite(there)  # what may not be written here is not
+            if not self._backbone._passes.same(here[known].cpu().numpy(), there[known].cpu().numpy()):
                 return False
-            if scores.argmax() != alone.argmax():
+            if here.argmax() != there.argmax():
                 break
         return True
