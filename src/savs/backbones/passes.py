@@ -157,7 +157,11 @@ class Passes:
         return z
 
     def _kinds(self, batch: Batch) -> list[Kind]:
-        return self._encoder.kinds(batch.examples, lengths(batch.inputs))
+        tails = batch.tails
+        if tails is None:
+            return self._encoder.kinds(batch.examples, lengths(batch.inputs))
+        whole = tails.lengths[tails.beginning] + tails.attention_mask.sum(dim=1)
+        return self._encoder.kinds(batch.examples, whole.tolist())
 
     def _shared(self, batch: Batch, wanted: Wanted) -> FloatArray | None:
         """Features of prompts that share their beginnings; None where the model turns out not to allow it."""
