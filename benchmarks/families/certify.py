@@ -226,8 +226,9 @@ def _fit_and_predict(backbone: Any, count: int) -> str:
 
 def _answers(backbone: Any, examples: Sequence[Example]) -> str:
     """`ok`, or what is wrong with what the model answers in its own words and holds of given ones."""
-    # The tiny tokenizer has no text for most of what a model may write.
-    backbone._tokenizer.batch_decode = lambda rows, **_: [str(row.tolist()) for row in rows]
+    # The tiny tokenizer has no text for most of what a model may write. Behind a row that has ended stands padding.
+    padding = backbone._tokenizer.pad_token_id
+    backbone._tokenizer.batch_decode = lambda rows, **_: [str(row[row != padding].tolist()) for row in rows]
     alone = [answer for example in examples for answer in backbone.generate([example], max_new_tokens=3)]
     if backbone.generate(examples, max_new_tokens=3) != alone:
         return "answers in a batch differ from those alone"
