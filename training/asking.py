@@ -41,7 +41,7 @@ def ask(kind: str, rng: np.random.Generator, answer: str, **slots: str) -> Quest
 
 def claim(kind: str, rng: np.random.Generator, statement: str, truth: bool) -> Question:
     """A statement put in a frame."""
-    frame, yes, no = pick(rng, FRAMES[:PLAIN_FRAMES] if rng.random() < 0.85 else FRAMES)
+    frame, yes, no = pick(rng, FRAMES[:PLAIN_FRAMES] if rng.random() < 0.6 else FRAMES)
     return Question(kind, frame.format(t=statement), yes if truth else no)
 
 

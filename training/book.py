@@ -41,8 +41,10 @@ class Book:
             pool = self.singles if way < 0.1 else self.doubles
         elif stage == "all" and way < 0.2:
             return self._pair(n)
-        else:
-            pool = self.pools[str(self.rng.choice([*KINDS], p=[*KINDS.values()]))]
+        else:  # a scene of more things would only be harder to ground
+            kinds = {kind: share for kind, share in KINDS.items() if kind != "scene" or stage != "grounding"}
+            shares = np.array([*kinds.values()])
+            pool = self.pools[str(self.rng.choice([*kinds], p=shares / shares.sum()))]
         index = int(pool[int(self.rng.integers(len(pool)))])
         return [index], self.single(index, n, stage=stage)
 

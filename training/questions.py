@@ -13,7 +13,7 @@ import numpy as np
 
 from asking import Question, ask, claim, options, pick, short_name, unique
 from placing import ask_half, ask_neighbour, ask_places, ask_relation, ask_spot, ask_where
-from savs.demo.holdout import INVENTED_NAMES, is_held_out_combination
+from savs.demo.holdout import is_held_out_combination
 from savs.demo.scenes import (
     COLOURS,
     OPPOSITE,
@@ -30,7 +30,7 @@ from savs.demo.scenes import (
     replace_attribute,
     swap_attributes,
 )
-from wordings import CALLED, DEFINITIONS, NUMBERS, STATEMENTS, WORDINGS
+from wordings import CALLED, NUMBERS, STATEMENTS, WORDINGS
 
 
 def ask_caption(scene: Scene, rng: np.random.Generator) -> Question:
@@ -216,34 +216,6 @@ def ask_choice(scene: Scene, rng: np.random.Generator) -> Question | None:
     return Question("choice_caption", pick(rng, WORDINGS["choice_caption"]).format(o=listed), letter)
 
 
-def invented_word(rng: np.random.Generator) -> str:
-    """A word of two or three syllables that means nothing, and is not one of the evaluation's."""
-    while True:
-        syllables = [pick(rng, "bdfgklmnprstvz") + pick(rng, "aeiou") for _ in range(int(rng.integers(2, 4)))]
-        word = "".join(syllables) + (pick(rng, "nrslk") if rng.random() < 0.4 else "")
-        if word not in INVENTED_NAMES:
-            return word
-
-
-def ask_invented(scene: Scene, rng: np.random.Generator) -> Question:
-    """An invented word, defined in the prompt, is used: is there one, or which of two words fits."""
-    word, truth = invented_word(rng), bool(rng.random() < 0.5)
-    noun = pick(rng, scene.objects).name if truth else pick(rng, absent_names(scene, held_out=False)[:14])
-    if rng.random() < 0.5:
-        inner = claim("exists", rng, pick(rng, STATEMENTS["exists"]).format(x=f"a {word}"), truth)
-        return Question("invented", pick(rng, DEFINITIONS).format(w=word, x=article(noun), q=inner.text), inner.answer)
-    here, gone = pick(rng, scene.objects).name, pick(rng, absent_names(scene, held_out=False)[:14])
-    other = invented_word(rng)
-    pair = [(word, here), (other, gone)]
-    if rng.random() < 0.5:
-        pair.reverse()
-    listed, _ = options(rng, word, [other])
-    inner_text = pick(rng, (f"is it a {pair[0][0]} or a {pair[1][0]}?", "what do you see?", "which word fits?"))
-    first = pick(rng, DEFINITIONS).format(w=pair[0][0], x=article(pair[0][1]), q="")
-    second = pick(rng, DEFINITIONS).format(w=pair[1][0], x=article(pair[1][1]), q=inner_text)
-    return Question("invented", first + second, word)
-
-
 Asker = Callable[[Scene, np.random.Generator], Question | None]
 #: What is asked in a stage of training, and how often. Naming comes before telling things apart by their colour, shape
 #: and place (`grounding`: dense, about scenes of one or two objects), and that before everything at once.
@@ -269,7 +241,6 @@ SCENE_KINDS: tuple[tuple[Asker, tuple[float, float, float]], ...] = (
     (ask_background, (0.2, 0.1, 0.3)),
     (ask_more, (0.2, 0.1, 0.4)),
     (ask_choice, (0.2, 0.2, 1.6)),
-    (ask_invented, (0.2, 0.1, 0.9)),
 )
 
 

@@ -1,8 +1,8 @@
-"""Every wording that training uses. Knows no scene and no model; `questions.py` fills the slots.
+"""Every wording of training and its gates. Knows no scene and no model; `questions.py` fills the slots.
 
 Slots: {c} colour, {s} shape, {n} a noun, {p} a plural, {a} and {b} two nouns, {r} a relation, {x} and {y} two options or
-things, {o} lettered options, {q} a question, {k} a number or an attribute, {v} a colour, {g} a group or name, {w} an
-invented word, {t} a statement.
+things, {o} lettered options, {q} a question, {k} a number or an attribute, {v} a colour, {g} a group or name,
+{t} a statement.
 """
 # ruff: noqa: E501
 
@@ -108,7 +108,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "{o} which letter is right?", "find the option in the picture. {o}", "options: {o} answer:",
     ),
     "choice_fact": (
-        "{q} {o}", "{q} choose. {o}", "{q} pick a letter. {o}", "{q} options: {o}", "{o} {q}", "question: {q} {o}",
+        "{q} {o}", "{q} choose. {o}", "{q} pick a letter. {o}", "{q} options: {o}", "{o} question: {q}", "question: {q} {o}",
         "{q} select one. {o} answer:", "answer with a letter. {q} {o}", "{q} one of: {o}", "{q} which letter? {o}",
         "options: {o} question: {q}", "{q} your choice? {o}",
     ),
@@ -244,16 +244,39 @@ FRAMES: tuple[tuple[str, str, str], ...] = (
     ("does this contradict the image: {t}?", "no", "yes"),
     ("{t}. is there a mistake?", "no", "yes"),
     ("was this made up? {t}", "no", "yes"),
+    ("look at the image. {t}: yes or no?", "yes", "no"),
+    ("answer with yes or no: is it the case that {t}?", "yes", "no"),
+    ("can one say that {t}? yes or no.", "yes", "no"),
+    ("one says: {t}. is one right to say so?", "yes", "no"),
+    ("read this: {t}. then look. do both agree?", "yes", "no"),
+    ("is the following so? {t}", "yes", "no"),
+    ("please tell whether {t}. yes or no?", "yes", "no"),
+    ("with this image before you: {t}? yes or no.", "yes", "no"),
+    ('"{t}": do you find it so?', "yes", "no"),
+    ("i think {t}. do you think so too?", "yes", "no"),
+    ("a child said that {t}. was the child right?", "yes", "no"),
+    ('a note reads: "{t}". does the note fit?', "yes", "no"),
+    ('"{t}" is a line about an image. does the line hold? yes or no?', "yes", "no"),
+    ("we were told: {t}. is it the case? yes or no", "yes", "no"),
+    ("does the sentence hold? {t}.", "yes", "no"),
+    ('could one caption it so: "{t}"?', "yes", "no"),
+    ("yes or no? {t}.", "yes", "no"),
+    ('an old book has the words "{t}" under this image. do they belong there? answer yes or no.', "yes", "no"),
+    ("they asked: {t}? what do you answer, yes or no?", "yes", "no"),
+    ('check the words "{t}" against the image. do all of them hold?', "yes", "no"),
+)
+#: Frames that training leaves to a gate, which asks how it does in words that it never read together.
+UNTRAINED_FRAMES: tuple[str, ...] = (
+    "my friend insists: {t}. has my friend seen well?",
+    'think of the line "{t}". should it stand beside this image? yes or no?',
+    "tell me if the description is good: {t}.",
+    "{t} - is that what is shown? yes or no?",
+    'suppose a guide points here and tells us "{t}". may we trust the guide? yes or no?',
 )
 
 #: The first so many frames are plain yes/no questions; they are asked more often.
 PLAIN_FRAMES = 9
 
-DEFINITIONS: tuple[str, ...] = (
-    "a {w} is {x}. {q}", "we call {x} a {w}. {q}", "{w} means {x}. {q}", "let {w} be the name of {x}. {q}",
-    "the word {w} stands for {x}. {q}", "in our language {x} is a {w}. {q}", "say {w} for {x}. {q}",
-    "{x} is called {w}. {q}", "new word: {w} is {x}. {q}", "if {x} is a {w}: {q}", "{w}: {x}. {q}", "take {w} as {x}. {q}",
-)  # fmt: skip
 #: What may be said before two images are compared by something else.
 ASIDES: tuple[str, ...] = (
     "never mind the {k}.", "the {k} does not count.", "let the {k} be.", "leave the {k} aside.", "whatever the {k}:",
@@ -278,5 +301,5 @@ def all_templates() -> Iterator[str]:
         for wordings in group.values():
             yield from wordings
     yield from (frame for frame, _, _ in FRAMES)
-    yield from DEFINITIONS
+    yield from UNTRAINED_FRAMES
     yield from ASIDES

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -16,6 +17,7 @@ TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 
 import fetch  # noqa: E402
+import gates  # noqa: E402
 import images  # noqa: E402
 import letters  # noqa: E402
 import questions  # noqa: E402
@@ -53,6 +55,21 @@ def test_the_check_would_notice_a_held_out_combination():
     scenes = [sample_scene(rng, held_out=True) for _ in range(40)]
     said = [q.text for scene in scenes for q in questions.scene_questions(scene, rng, 5)]
     assert any(name in text for text in said for name in HELD_OUT)
+
+
+def in_untrained_frames(asked):
+    frames = [re.escape(frame).replace(r"\{t\}", ".+") for frame in wordings.UNTRAINED_FRAMES]
+    return [q.text for q in asked if any(re.search(frame, q.text) for frame in frames)]
+
+
+def test_only_the_gates_ask_in_the_frames_that_are_left_to_them():
+    rng = np.random.default_rng(0)
+    scenes = [training_scene(i) for i in range(300)]
+    assert not in_untrained_frames(q for scene in scenes for q in questions.scene_questions(scene, rng, 10))
+    by_gate = [gates.exists_in_unseen_wordings(scene, rng) for scene in scenes]
+    assert len(in_untrained_frames(by_gate)) == 300
+    named = [any(item.name in q.text for item in scene.objects) for scene, q in zip(scenes, by_gate, strict=True)]
+    assert [q.answer for q in by_gate] == ["yes" if here else "no" for here in named]
 
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TRAINING.glob("*.py")}
