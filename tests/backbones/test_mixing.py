@@ -80,6 +80,25 @@ def test_what_does_no_harm_at_once_does_none_apart():
     assert mixing.asks(TEXTS)  # of text alone nothing was asked
 
 
+def test_what_does_harm_by_itself_is_not_tried_with_more():
+    both = [(3, SMALL), (9, LARGE)]
+    _, _, mixing = mixed([(3, SMALL), (9, SMALL)], padded)
+    assert not mixing.asks(both)
+    assert mixed(both, harmless, mixing)[1] == [1, 1]  # as luck would have it, these two go together
+
+
+def test_what_is_run_apart_is_told_in_words(caplog):
+    with caplog.at_level("INFO", logger="savs"):
+        mixed(PICTURES, padded_images)
+        mixed(TEXTS, padded)
+        mixed([(3, ())] * 2, numbered)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a model runs prompts of unlike size of images apart: they change each other in a batch",
+        "a model runs prompts of unlike length apart: they change each other in a batch",
+        "a model runs its prompts one by one: they change each other in a batch",
+    ]
+
+
 def test_a_row_alone_is_not_asked_about():
     assert mixed([(3, ())], numbered)[1] == [1]
     assert not Mixing("a model", lambda one, alone: True).asks([(3, ())])

@@ -49,7 +49,7 @@ class Mixing(Generic[T]):
 
     def asks(self, kinds: Sequence[Kind]) -> bool:
         """Whether running these rows answers for others that follow."""
-        return len(kinds) > 1 and _batch(kinds) not in self._harmless
+        return len(kinds) > 1 and self._known(_batch(kinds)) is None
 
     def run(self, kinds: Sequence[Kind], run: Callable[[Sequence[int]], Iterable[T]]) -> list[T]:
         """What each row gives: together where they leave each other as they are, else only with its like, or alone.
@@ -60,7 +60,7 @@ class Mixing(Generic[T]):
         """
         rows = range(len(kinds))
         batch = _batch(kinds)
-        harmless = len(kinds) == 1 or self._harmless.get(batch)
+        harmless = len(kinds) == 1 or self._known(batch)
         if harmless is not False:
             results = list(run(rows))
             if harmless is None:
@@ -78,13 +78,26 @@ class Mixing(Generic[T]):
             found.update(zip(part, of_part, strict=True))
         return [found[row] for row in rows]
 
+    def _known(self, batch: _Batch) -> bool | None:
+        """Whether a batch is harmless: not where a part of what differs in it does harm by itself."""
+        parts = [self._harmless.get(part) for part in _parts(batch)]
+        return False if False in parts else parts[0]
+
     def _learn(self, batch: _Batch, harmless: bool) -> None:
-        self._harmless[batch] = harmless
-        if not harmless:
-            _log.info("%s does not run %s together: they change each other", self._name, batch)
+        if harmless:
+            self._harmless.update(dict.fromkeys(_parts(batch), True))
             return
-        for lengths, images in product({False, batch.unlike_lengths}, {False, batch.unlike_images}):
-            self._harmless[_Batch(batch.images, lengths, images)] = True
+        self._harmless[batch] = False
+        unlike = {"length": batch.unlike_lengths, "size of images": batch.unlike_images}
+        what = " or ".join(name for name, differs in unlike.items() if differs)
+        rows = f"prompts of unlike {what} apart" if what else "its prompts one by one"
+        _log.info("%s runs %s: they change each other in a batch", self._name, rows)
+
+
+def _parts(batch: _Batch) -> list[_Batch]:
+    """A batch, and those that differ in less."""
+    lengths, images = ({differs, False} for differs in (batch.unlike_lengths, batch.unlike_images))
+    return sorted((_Batch(batch.images, *unlike) for unlike in product(lengths, images)), reverse=True)
 
 
 def _batch(kinds: Sequence[Kind]) -> _Batch:
