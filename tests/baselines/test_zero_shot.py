@@ -179,6 +179,8 @@ def test_only_what_is_offered_is_run_and_it_scores_the_same(kind, backbone, pict
     examples = [Example(str(i), "word " * (7 * i % 4) + "?", media[i]) for i in range(10)]
     answers = [f"{word} number {i}" for i, word in enumerate(("cat", "a long one", "dog", "owl", "ox", "bee"))]
     offered = np.random.default_rng(0).permuted(np.tile([True, True, False, False, False, False], (10, 1)), axis=1)
+    for which in (None, offered):  # what may share a batch is asked once
+        model.answer_log_likelihoods(examples, answers, offered=which)
     with measured(model) as all_of_them:
         everything = model.answer_log_likelihoods(examples, answers)
     with measured(model) as some:

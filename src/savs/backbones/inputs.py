@@ -34,10 +34,7 @@ def with_decoder_inputs(
         return inputs
     if "decoder_input_ids" in inputs:
         return inputs
-    start = getattr(config, "decoder_start_token_id", None)
-    if start is None:
-        start = next((i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id) if i is not None), 0)
-    begin = torch.full((len(prompts), 1), int(start))
+    begin = torch.full((len(prompts), 1), start_token(config, tokenizer))
     if "input_ids" in accepted:
         return inputs | {"decoder_input_ids": begin}
     text = tokenizer(list(prompts), padding=True, padding_side="right", return_tensors="pt", add_special_tokens=False)
@@ -45,6 +42,12 @@ def with_decoder_inputs(
     inputs["decoder_input_ids"] = torch.cat([begin, text["input_ids"]], dim=1)
     inputs["decoder_attention_mask"] = torch.cat([torch.ones_like(begin), text["attention_mask"]], dim=1)
     return inputs
+
+
+def start_token(config: Any, tokenizer: Any) -> int:
+    """What an encoder-decoder begins to write after."""
+    told = (getattr(config, "decoder_start_token_id", None), tokenizer.bos_token_id, tokenizer.pad_token_id)
+    return int(next((token for token in told if token is not None), 0))
 
 
 def tokens_across(inputs: Mapping[str, Tensor]) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from savs.backbones.inputs import lengths
+from savs.backbones.inputs import lengths, start_token
 from savs.backbones.mixing import Mixing
 from savs.data.example import Example
 
@@ -55,8 +55,11 @@ class Writer:
 
     def __init__(self, backbone: HuggingFaceBackbone) -> None:
         self._backbone = backbone
-        # Here and not at each call, to which some models add their own.
-        backbone.model.generation_config.pad_token_id = backbone._tokenizer.pad_token_id
+        settings: Any = getattr(backbone.model, "generation_config", None)
+        if settings is not None:  # here and not at each call, to which some models add their own
+            settings.pad_token_id = backbone._tokenizer.pad_token_id
+            if settings.decoder_start_token_id is None and settings.bos_token_id is None:
+                settings.decoder_start_token_id = start_token(backbone.model.config, backbone._tokenizer)
         self._mixing = Mixing(backbone.spec.model, self._agree)
 
     def write(self, examples: Sequence[Example], max_new_tokens: int) -> list[str]:
