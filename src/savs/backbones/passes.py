@@ -144,14 +144,13 @@ class Passes:
             z = self._shared(batch, wanted)
             if z is not None:
                 return z
-            batch = self._whole(batch.examples)
-        whole = batch
+        whole = batch if batch.tails is None else self._whole(batch.examples)
 
         def run(rows: Sequence[int]) -> FloatArray:
             some = whole if len(rows) == len(whole.examples) else self._whole([whole.examples[row] for row in rows])
             return self._read(some.inputs, wanted)
 
-        z = np.stack(self.mixing.run(self._kinds(batch), run))
+        z = np.stack(self.mixing.run(self._kinds(whole), run))
         if self.mixing.padding_is_harmless is False and not self.sharing_obstacle:
             self._share_no_more("its prompts see what they are padded with")
         return z
@@ -202,7 +201,7 @@ class Passes:
         return self.same(z, self._read(self._whole([example]).inputs, wanted, from_pixels=True)[0])
 
     def same(self, z: FloatArray, alone: FloatArray) -> bool:
-        """Whether two values of one example differ by no more than rounding, and less than by any mistake."""
+        """Whether two values of one example differ by no more than rounding explains."""
         tolerance = 1e-3 if self._model.dtype == torch.float32 else 0.1
         return bool(np.abs(z - alone).max() <= tolerance * np.abs(alone).max())
 
