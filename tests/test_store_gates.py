@@ -1,5 +1,6 @@
 """What the store promises when things go wrong: killed writers, full disks, flipped bytes, races, broken-off runs."""
 
+import dataclasses
 import errno
 import io
 import os
@@ -16,7 +17,7 @@ import pytest
 import fakes
 from fakes import FakeBackbone
 from savs.data.keys import example_keys
-from savs.errors import StoreError
+from savs.errors import SpecMismatchError, StoreError
 from savs.extraction import fill
 from savs.store import ActivationStore
 from savs.store import files as store_files
@@ -253,6 +254,33 @@ def test_a_store_that_another_process_makes_between_two_looks_is_opened(tmp_path
     store = ActivationStore.create(tmp_path / "new", **made)
     assert module.is_store is look, "the other process never came between"
     assert_whole(store, fakes.examples(6))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_store_is_made_once_whoever_else_makes_it_for_another_model(tmp_path, backbone, monkeypatch, links):
+    """The other process comes after this one has found nothing there: what it has made stays its own."""
+    from savs.store import store as module
+
+    examples = fakes.examples(6)
+    other = dataclasses.replace(backbone.spec, revision="other")
+    look = module.check_vacant
+
+    def overtaken(folder):
+        look(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "check_vacant", look)
+            fill(ActivationStore.create(folder, spec=backbone.spec, layout=backbone.layout), backbone, examples)
+
+    def refused(*_):
+        raise PermissionError(1, "the file system has no links")
+
+    monkeypatch.setattr(module, "check_vacant", overtaken)
+    if not links:
+        monkeypatch.setattr("os.link", refused)
+    with pytest.raises(SpecMismatchError, match="revision"):
+        ActivationStore.create(tmp_path / "new", spec=other, layout=backbone.layout)
+    assert_whole(ActivationStore.open(tmp_path / "new"), examples)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_two_writers_whose_rows_differ_by_rounding_leave_one_row_each(store, monkeypatch):

@@ -1,18 +1,18 @@
 """Decoder inputs of encoder-decoders, and the place to read a row."""
 
-from types import SimpleNamespace
-
 import numpy as np
+import pytest
 import torch
 from torch import nn
+from transformers import BartConfig, Florence2Config, GenerationConfig, LlamaConfig
 
 from savs.backbones.batches import Levers
 from savs.backbones.huggingface import load_backbone
-from savs.backbones.inputs import last_positions, tokens_across, with_decoder_inputs
+from savs.backbones.inputs import last_positions, start_token, tokens_across, with_decoder_inputs
 from savs.data.example import Example
 from tiny_models import _tokenizer
 
-CONFIG = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=2)
+CONFIG = BartConfig(decoder_start_token_id=2)
 
 
 class ReadsText(nn.Module):
@@ -34,6 +34,15 @@ def test_a_decoder_behind_a_text_encoder_starts_with_its_start_token():
     assert last_positions(inputs).tolist() == [-1, -1, -1]
 
 
+@pytest.mark.parametrize(
+    "config", [CONFIG, Florence2Config(text_config={"model_type": "bart", "decoder_start_token_id": 2})]
+)
+def test_the_start_token_is_that_of_generation_wherever_the_configuration_holds_it(config):
+    tokenizer = _tokenizer()
+    assert start_token(config, tokenizer) == GenerationConfig.from_model_config(config).decoder_start_token_id == 2
+    assert start_token(LlamaConfig(), tokenizer) != 2
+
+
 def test_a_decoder_behind_an_image_encoder_gets_the_prompt():
     batch = {"pixel_values": torch.zeros(2, 3), "input_ids": torch.ones(2, 2, dtype=torch.long)}
     inputs = with_decoder_inputs(batch, CONFIG, ReadsImages(), _tokenizer(), ["abc", "a"])
@@ -49,8 +58,7 @@ def test_a_decoder_alone_is_left_as_it_is():
         "input_ids": torch.ones(2, 4, dtype=torch.long),
         "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
     }
-    config = SimpleNamespace(is_encoder_decoder=False)
-    assert with_decoder_inputs(batch, config, ReadsText(), _tokenizer(), ["a", "b"]) == batch
+    assert with_decoder_inputs(batch, LlamaConfig(), ReadsText(), _tokenizer(), ["a", "b"]) == batch
     assert last_positions(batch).tolist() == [-1, -3]
     assert last_positions({"input_ids": batch["input_ids"]}).tolist() == [-1, -1]
 

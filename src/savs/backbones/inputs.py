@@ -45,8 +45,18 @@ def with_decoder_inputs(
 
 
 def start_token(config: Any, tokenizer: Any) -> int:
-    """What an encoder-decoder begins to write after."""
-    told = (getattr(config, "decoder_start_token_id", None), tokenizer.bos_token_id, tokenizer.pad_token_id)
+    """What an encoder-decoder begins to write after.
+
+    Some multimodal models name it in the configuration of their decoder alone. `transformers` looks in the same two
+    places when it generates.
+    """
+    decoder = config.get_text_config(decoder=True)
+    told = (
+        getattr(config, "decoder_start_token_id", None),
+        getattr(decoder, "decoder_start_token_id", None),
+        tokenizer.bos_token_id,
+        tokenizer.pad_token_id,
+    )
     return int(next((token for token in told if token is not None), 0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,8 +14,13 @@ _MARK = ".tmp"
 _ABANDONED = 24 * 3600.0
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, over: bool = True) -> None:
     """Write a file under another name, force it to the disk, and only then give it its name.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        over: whether it takes the place of a file of that name; otherwise such a file stays, and this one is dropped.
 
     Raises:
         OSError: it cannot be written; nothing is left of it then.
@@ -26,11 +32,25 @@ def write_whole(path: Path, data: bytes) -> None:
             while view:
                 view = view[file.write(view) :]
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if over:
+            temporary.replace(path)
+        else:
+            _name_if_free(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _name_if_free(temporary: Path, path: Path) -> None:
+    """Give a file its name unless another has it. Of several processes that do so at one instant, one succeeds."""
+    try:
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    except OSError:  # file systems without links
+        if not path.exists():
+            temporary.replace(path)
+    temporary.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:

@@ -38,7 +38,7 @@ class Manifest:
     dtype: StoreDtype
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of a store."""
+        """Write it into the folder of a store, unless one is there: of writers at one instant, one makes the store."""
         fields = {
             "format": FORMAT_VERSION,
             "backbone": self.spec.to_json(),
@@ -47,7 +47,7 @@ class Manifest:
             "dtype": self.dtype,
         }
         text = json.dumps({**fields, "sha256": _digest(fields)}, indent=1)
-        write_whole(folder / MANIFEST_FILE, text.encode())
+        write_whole(folder / MANIFEST_FILE, text.encode(), over=False)
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:

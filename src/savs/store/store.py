@@ -83,7 +83,7 @@ class ActivationStore:
                 Manifest(spec, layout, dtype or "float32").write(folder)
             except OSError as error:
                 raise _unwritable(folder, error) from error
-        # Read back even if just written: of two processes that create it at once, one has the last word.
+        # Read back even if just written: of processes that create it at once, one has made it, perhaps not this one.
         store = cls.open(folder, dtype=dtype)
         store.check(spec, layout)
         return store
