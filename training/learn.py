@@ -20,6 +20,7 @@ from book import Book
 from images import Data
 from muon import Muon
 from packing import ATTENTION, Batch, answer_loss, collate, pack
+from recall import Recall
 from runfiles import DEVICE, SEED, load, load_array, load_data, log, save, use_device
 from workers import average_gradients, meet
 
@@ -29,7 +30,8 @@ class Phase:
     """A stretch of learning with one schedule of the learning rate and one checkpoint, `<name>.pt`.
 
     `lessons` says what is asked until which share of the phase. `start` is the checkpoint that the phase begins with;
-    without one it begins afresh, on symbols. `grows` doubles the layers of that checkpoint.
+    without one it begins afresh, on symbols. `grows` doubles the layers of that checkpoint. `recall` is what telling
+    back the image weighs in the loss; it is learned only where it weighs something.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Phase:
     lessons: tuple[tuple[float, questions.Stage], ...]
     start: str | None = None
     grows: bool = False
+    recall: float = 0.0
     matrix_rate: float = 0.015
     rate: float = 1.5e-3
     rows: int = 12
@@ -126,9 +129,12 @@ def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -
     model.model.language_model.set_attn_implementation(ATTENTION)
     look = eyes(run, phase, data, model, tokenizer, symbol_writer)
     sight = symbol_writer if phase.start is None else model.model.multi_modal_projector
-    trained = [*sight.parameters(), *model.model.language_model.parameters()]
-    movers = optimizers(phase, model.model.language_model, list(sight.parameters()))
-    parts = {"model": model, "symbols": symbol_writer} | {name: mover for name, (mover, _) in movers.items()}
+    recall = Recall(model, load_array(run / "features.npy")) if phase.recall else None
+    aside = [*sight.parameters(), *(recall.parameters() if recall else ())]
+    trained = [*aside, *model.model.language_model.parameters()]
+    movers = optimizers(phase, model.model.language_model, aside)
+    modules = {"model": model, "symbols": symbol_writer} | ({"recall": recall} if recall else {})
+    parts = modules | {name: mover for name, (mover, _) in movers.items()}
     step, seconds, running = 0, 0.0, None
     if own.exists():
         saved = load(own)
@@ -145,9 +151,12 @@ def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -
         drawn = [book.draw(phase.questions, stage=phase.stage(progress)) for _ in range(phase.rows // workers)]
         batch = collate([pack(asked, len(images), tokenizer) for images, asked in drawn])
         loss, hits = answer_loss(model, batch, look(np.array([i for images, _ in drawn for i in images])))
-        model.zero_grad()
-        symbol_writer.zero_grad()
-        loss.backward()
+        total = loss
+        if recall is not None:
+            total = loss + phase.recall * recall.loss(batch, [images for images, asked in drawn for _ in asked])
+        for module in modules.values():
+            module.zero_grad()
+        total.backward()
         average_gradients(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         for mover, _ in movers.values():

@@ -1,8 +1,9 @@
-"""Packed questions train as if each stood alone, and a grown model computes what the short one did."""
+"""Packed questions train as if each stood alone, what they tell back too; a grown model computes what the short did."""
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 decoder = pytest.importorskip("decoder")
 import packing  # noqa: E402
+import recall  # noqa: E402
 from asking import Question  # noqa: E402
 
 ASKED = [
@@ -102,6 +104,47 @@ def test_gradients_are_those_of_one_question_after_another(packs, short, tokeniz
         )
     ]
     torch.testing.assert_close(gradient(packs, images), torch.stack(apart).sum(0), atol=1e-4, rtol=1e-3)
+
+
+def test_the_image_is_told_back_from_the_last_token_of_each_prompt(tokenizer, packs):
+    torch.manual_seed(1)
+    model = decoder.build_model(tokenizer, layers=3).eval()
+    features = np.random.default_rng(0).normal(3, 2, (200, 16, 8)).astype(np.float16)
+    told = recall.Recall(model, features)
+    images = torch.randn(4, 16, decoder.HIDDEN) * 0.1
+    about = [(7,), (7,), (7,), (8, 9), (8, 9), (150,), (150,), (150,)]
+    batch = packing.collate(packs)
+    states(model, batch, images)
+    loss = told.loss(batch, about)
+
+    errors = []
+    for pack, shown, number in ((packs[0], images[:1], 7), (packs[2], images[3:], 150)):
+        for i in range(len(ASKED)):
+            alone(model, pack, i, shown)  # leaves its states where they are kept
+            at = len(pack.images) + pack.questions[i].index(tokenizer.convert_tokens_to_ids(decoder.ASSISTANT))
+            pooled = features[[number]].astype(np.float32).mean(1)
+            wanted = (torch.tensor(pooled) - told.mean) / told.scale
+            errors.append((told.linear(told._states[[at]]) - wanted).square().mean())
+    torch.testing.assert_close(loss, torch.stack(errors).mean(), atol=1e-5, rtol=1e-4)
+
+    states(model, batch, images)
+    assert told.loss(batch, [(7, 8)] * len(about)) == 0
+    assert not torch.isclose(told.loss(batch, [tuple(number + 1 for number in each) for each in about]), loss)
+
+
+def test_telling_back_reads_the_same_states_before_and_after_growing(tokenizer):
+    torch.manual_seed(1)
+    model = decoder.build_model(tokenizer, layers=decoder.SHORT).eval()
+    features = np.zeros((50, 16, 8), np.float16)
+    ids = torch.randint(10, 90, (1, 9))
+    kept = []
+    for each in (model, decoder.grow(model, tokenizer).eval()):
+        told = recall.Recall(each, features)
+        with torch.no_grad():
+            each(input_ids=ids)
+        kept.append(told._states)
+    torch.testing.assert_close(*kept, atol=1e-5, rtol=1e-4)
+    assert kept[0].abs().max() > 1e-2
 
 
 def test_targets_are_the_answers(tokenizer):
