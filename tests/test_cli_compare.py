@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from chat_server import completion, running
 from savs.cli.entry import app
 
+#: In words that mean nothing to any model: by those for day and night it might know the pictures without a label.
 TASK = """
 name = "shade"
-template = "Is it night or day?"
-labels = ["day", "night"]
+template = "Which kind is it?"
+labels = ["blicket", "wug"]
 [fields]
 media = "image"
 label = "label"
@@ -37,7 +38,7 @@ def pictures(tmp_path_factory):
     meaningless = np.random.default_rng(5).permutation([0, 1] * 12)
 
     def write(name, *, right):
-        labels = [("night", "day")[i % 2 if right else meaningless[i]] for i in range(24)]
+        labels = [("wug", "blicket")[i % 2 if right else meaningless[i]] for i in range(24)]
         rows = [json.dumps({"image": f"{i}.png", "label": label}) for i, label in enumerate(labels)]
         (folder / name).write_text("\n".join(rows))
         return folder / name
@@ -108,7 +109,7 @@ def test_without_zero_shot_stored_features_are_compared_without_the_model(pictur
 
 
 def test_a_closed_model_is_among_what_must_be_beaten(pictures, tmp_path, monkeypatch):
-    """One that tells night from day leaves nothing to win; the next test shows that without it there is something."""
+    """One that knows what the names stand for leaves nothing to win; without it, the next test shows, there is some."""
     pytest.importorskip("httpx2")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
@@ -116,7 +117,7 @@ def test_a_closed_model_is_among_what_must_be_beaten(pictures, tmp_path, monkeyp
     def answer(number, body):
         data = body["messages"][0]["content"][0]["image_url"]["url"].partition(",")[2]
         shown = np.asarray(Image.open(BytesIO(base64.b64decode(data))))
-        return completion("day" if shown.mean() > 128 else "night", (50, 1))
+        return completion("blicket" if shown.mean() > 128 else "wug", (50, 1))
 
     with running() as server:
         server.script = answer
@@ -158,9 +159,9 @@ def test_an_endpoint_and_its_model_belong_together(pictures):
 def test_what_cannot_be_compared_is_told_before_a_model_is_loaded(pictures, tmp_path):
     path = pictures("right.jsonl", right=True)
     one = tmp_path / "one.jsonl"
-    one.write_text(json.dumps({"image": str(path.parent / "1.png"), "label": "day"}))
+    one.write_text(json.dumps({"image": str(path.parent / "1.png"), "label": "wug"}))
     result = savs("compare", one, "--model", "no/such/model", "--task", path.parent / "task.toml")
-    assert result.exit_code == 2 and "only the class 'day'" in result.stderr
+    assert result.exit_code == 2 and "only the class 'wug'" in result.stderr
     result = savs("compare", path, "--model", "no/such/model", "--methods", "sav,hecc")
     assert result.exit_code == 2 and "'hecc'; did you mean 'hec'" in result.stderr
     result = savs(*options(path, "-o", path))
