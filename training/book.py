@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import questions
 from asking import Question, pick
+from filler import fill
 from images import Data, is_named, training_scene
 from other_questions import COMPARED, pair_questions, pictogram_questions
 
@@ -16,7 +19,9 @@ KINDS = {"scene": 0.725, "pictogram": 0.1625, "letter": 0.05, "easy": 0.0625}
 class Book:
     """All questions that can be asked about the training images, by image number."""
 
-    def __init__(self, data: Data, rng: np.random.Generator) -> None:
+    def __init__(self, data: Data, rng: np.random.Generator, *, filled: float = 0.0) -> None:
+        """Open the book; `filled` is the share of questions that are drawn with filler between their words."""
+        self.filled = filled
         self.records, self.vocabularies, self.rng = data.records, data.vocabularies, rng
         self.pools = {kind: data.numbers(kind) for kind in KINDS}
         self.scenes = {int(i): training_scene(data.records[i]["index"]) for i in self.pools["scene"]}
@@ -36,6 +41,13 @@ class Book:
 
     def draw(self, n: int, *, stage: questions.Stage = "all") -> tuple[list[int], list[Question]]:
         """One row: image numbers, and `n` questions about them."""
+        numbers, asked = self._row(n, stage)
+        return numbers, [self._with_filler(q) if self.rng.random() < self.filled else q for q in asked]
+
+    def _with_filler(self, question: Question) -> Question:
+        return replace(question, text=fill(question.text, self.rng))
+
+    def _row(self, n: int, stage: questions.Stage) -> tuple[list[int], list[Question]]:
         way = self.rng.random()
         if stage == "grounding" and way < 0.85:  # what is asked of things is plainest where there are few of them
             pool = self.singles if way < 0.1 else self.doubles

@@ -31,7 +31,8 @@ class Phase:
 
     `lessons` says what is asked until which share of the phase. `start` is the checkpoint that the phase begins with;
     without one it begins afresh, on symbols. `grows` doubles the layers of that checkpoint. `recall` is what telling
-    back the image weighs in the loss; it is learned only where it weighs something.
+    back the image weighs in the loss; it is learned only where it weighs something. `filled` is the share of questions
+    with filler between their words.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Phase:
     start: str | None = None
     grows: bool = False
     recall: float = 0.0
+    filled: float = 0.0
     matrix_rate: float = 0.015
     rate: float = 1.5e-3
     rows: int = 12
@@ -142,7 +144,7 @@ def train_decoder(rank: int, workers: int, port: int, run: Path, phase: Phase) -
         for name, part in parts.items():
             part.load_state_dict(saved[name])
     torch.manual_seed(SEED + step)
-    book = Book(data, np.random.default_rng([SEED, rank, step, *phase.name.encode()]))
+    book = Book(data, np.random.default_rng([SEED, rank, step, *phase.name.encode()]), filled=phase.filled)
     tally, start = Tally(), time.time() - seconds
     while (progress := step / phase.steps) < 1:
         for mover, peak in movers.values():

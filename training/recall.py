@@ -50,7 +50,7 @@ class Recall(nn.Module):
         """
         answers = (batch.target != -100).nonzero().flatten()
         owner = batch.owner[answers]
-        begins = answers[torch.cat((owner[:1] >= 0, owner[1:] != owner[:-1]))]
+        begins = answers[owner.diff(prepend=owner.new_full((1,), -1)) != 0]
         seen = torch.as_tensor(self._features[[numbers[0] for numbers in images]].astype(np.float32)).mean(1)
         errors = (self.linear(self._states[begins]) - (seen - self.mean) / self.scale).square().mean(1)
         alone = torch.tensor([len(numbers) == 1 for numbers in images])

@@ -75,7 +75,17 @@ RECIPE = Recipe(
     phases=(
         Phase("symbols", steps=800, lessons=((1.0, "all"),)),
         Phase("short", 10_000, ((0.1, "naming"), (0.6, "grounding"), (1.0, "all")), start=PROJECTED),
-        Phase("images", 3_400, ((1.0, "all"),), start="short.pt", grows=True, recall=0.2, matrix_rate=0.007, rate=7e-4),
+        Phase(
+            "images",
+            2_600,
+            ((1.0, "all"),),
+            start="short.pt",
+            grows=True,
+            recall=0.2,
+            filled=0.5,
+            matrix_rate=0.007,
+            rate=7e-4,
+        ),
     ),
     gate_questions=400,
 )

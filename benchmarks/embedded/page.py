@@ -62,10 +62,10 @@ def render(
             f"{setting['shots']} labelled examples a class (fewer where a task says so) in {setting['draws']} draws, "
             "and tested on the same examples in each. Tasks, prompts, settings and aims were fixed before the model "
             "that is measured here existed, and did not change; training did, after earlier models were measured on "
-            "them: letters, more questions about pairs of images, more wordings and the telling back of what the "
-            "tower sees were added, relatives of held-out pictograms left out. Brackets hold a 95 % interval for new "
-            "shots and new test examples at once (draws and examples are resampled crosswise, examples that "
-            "share an image or a group together).",
+            "them: letters, more questions about pairs of images, more wordings, made-up words between those of a "
+            "question and the telling back of what the tower sees were added, relatives of held-out pictograms left "
+            "out. Brackets hold a 95 % interval for new shots and new test examples at once (draws and examples are "
+            "resampled crosswise, examples that share an image or a group together).",
             "## At a glance",
             f"![Accuracy of each method on each task]({figure})",
             summary_table(results),

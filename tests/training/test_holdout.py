@@ -73,8 +73,10 @@ def test_only_the_gates_ask_in_the_frames_that_are_left_to_them():
 
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TRAINING.glob("*.py")}
-# Of the package, what draws, what is held out and what opens a model; the demo's tasks hold evaluation data.
-OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.data.example.", "savs.processes.")
+# Of the package, what draws, what is held out, what opens a model and what votes; the demo's tasks hold evaluation
+# data.
+OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.classify.", "savs.processes.")
+OWN += ("savs.data.example.",)
 
 
 def modules(source):
