@@ -14,17 +14,17 @@ from wordings import all_templates  # noqa: E402
 
 
 def runs(text):
-    """All runs of three words."""
-    words = text.lower().replace(",", "").replace(".", "").replace("?", "").split()
-    return set(zip(words, words[1:], words[2:], strict=False))
+    """All runs of four words, but for how an answer is called for."""
+    words = [word.strip(',.?:;"') for word in text.lower().replace("yes or no", "").split()]
+    return set(zip(words, words[1:], words[2:], words[3:], strict=False))
 
 
 def test_no_wording_is_that_of_training_or_the_demo():
-    elsewhere = {*all_templates(), *EVALUATION_TEMPLATES}
-    mine = [wording for probe in probes.PROBES for wording in probe.wordings if probe.name != "printed digits"]
-    shared = {run: wording for wording in mine for run in runs(wording) for other in elsewhere if run in runs(other)}
-    assert set(shared) <= {("yes", "or", "no")}
-    assert ("yes", "or", "no") in shared  # the comparison does see what is shared
+    elsewhere = {run for text in (*all_templates(), *EVALUATION_TEMPLATES) for run in runs(text)}
+    assert runs("So, would you say that it is?") & elsewhere  # the comparison does see a shared run
+    mine = [wording for probe in probes.PROBES[1:] for wording in probe.wordings]
+    assert len(mine) >= 14
+    assert not {run: wording for wording in mine for run in runs(wording) & elsewhere}
 
 
 @pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.name)
