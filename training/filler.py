@@ -17,7 +17,7 @@ from wordings import all_templates
 
 #: Words of the wordings that carry nothing of what is asked, so that others may stand before them or in their place.
 IDLE = tuple(
-    "a an the is are do does has have of to in on it its this that there here what which who so you one we me tell say"
+    "a an the is are do does has have of to in on it its this that there here what which who so you we me tell say"
     " give name find see look shown show shows image picture scene would call please can seen lies with for".split()
 )
 #: What no made-up word may hold, or be: so none names a thing, let alone one that is held out, and none says "not".

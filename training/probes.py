@@ -40,14 +40,14 @@ class Probe:
     classes: tuple[str, ...]
     tests: int
     wordings: tuple[str, ...]
-    draw: Callable[[str, np.random.Generator], Example | None]
+    draw: Callable[[str, np.random.Generator], Example]
 
     def examples(self, wording: str, per_class: int, seed: int) -> list[Example]:
         """So many of each class, freshly drawn."""
         rng, found, counts = np.random.default_rng(seed), list[Example](), Counter[str]()
         while len(found) < per_class * len(self.classes):
             example = self.draw(wording, rng)
-            if example is not None and example.label in self.classes and counts[example.label] < per_class:
+            if example.label in self.classes and counts[example.label] < per_class:
                 counts[example.label] += 1
                 found.append(example)
         return found

@@ -11,7 +11,8 @@ import filler  # noqa: E402
 import questions  # noqa: E402
 from images import training_scene  # noqa: E402
 from savs.demo.holdout import INVENTED_NAMES, is_held_out_combination  # noqa: E402
-from savs.demo.scenes import COLOURS, SHAPES  # noqa: E402
+from savs.demo.scenes import COLOURS, SHAPES, SIZES, TEXTURES  # noqa: E402
+from wordings import NUMBERS  # noqa: E402
 
 
 def asked():
@@ -36,6 +37,13 @@ def test_whatever_carries_the_question_stays_in_its_order():
     assert all(stands_in(told(before), after) for before, after in pairs)
     assert not all(stands_in(before.split(" "), after) for before, after in pairs)  # the idle words do not all stay
     assert 0.6 < np.mean([before != after for before, after in pairs]) < 0.95
+
+
+def test_no_idle_word_carries_what_is_asked():
+    sides = {"left", "right", "above", "below", "over", "under", "higher", "first", "second", "both"}
+    denials = {"no", "not", "nowhere", "without", "wrong", "false", "different", "or"}
+    meant = {*SHAPES, *COLOURS, *SIZES, *TEXTURES, *NUMBERS, *sides, *denials}
+    assert not set(filler.IDLE) & meant
 
 
 def test_filler_names_nothing_and_denies_nothing():

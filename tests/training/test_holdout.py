@@ -73,10 +73,11 @@ def test_only_the_gates_ask_in_the_frames_that_are_left_to_them():
 
 
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in TRAINING.glob("*.py")}
-# Of the package, what draws, what is held out, what opens a model and what votes; the demo's tasks hold evaluation
-# data.
-OWN = ("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.classify.", "savs.processes.")
-OWN += ("savs.data.example.",)
+# Of the package, what draws, what is held out, what opens a model and votes; the demo's tasks hold evaluation data.
+OWN = (
+    *("savs.demo.scenes.", "savs.demo.holdout.", "savs.backbones.", "savs.classify.", "savs.data.example."),
+    "savs.processes.",
+)
 
 
 def modules(source):
