@@ -1,4 +1,7 @@
-"""Packed questions train as if each stood alone, what they tell back too; a grown model computes what the short did."""
+"""Packed questions train as if each stood alone, what they tell back too; a grown model computes what the short did.
+
+What learns stays on the device of the run.
+"""
 
 import sys
 from pathlib import Path
@@ -6,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 
 decoder = pytest.importorskip("decoder")
+import learn  # noqa: E402
 import packing  # noqa: E402
 import recall  # noqa: E402
 from asking import Question  # noqa: E402
@@ -164,3 +169,34 @@ def test_a_grown_model_computes_the_same(tokenizer, short):
 
 def test_unseen_words_fall_into_pieces_not_into_nothing(tokenizer):
     assert tokenizer.unk_token_id not in tokenizer.encode("Blicket wug, zavo!".lower(), add_special_tokens=False)
+
+
+@pytest.mark.parametrize("sight", ["symbols", "projector"])
+def test_a_step_stays_on_the_device(tokenizer, packs, sight):
+    """All but what depends on values, of which torch's `meta`, a second device that every machine has, knows none."""
+    with torch.device("meta"):
+        model, symbols = decoder.grow(decoder.build_model(tokenizer, layers=1), tokenizer), decoder.Symbols()
+        model.model.language_model.set_attn_implementation(packing.ATTENTION)
+        features = np.zeros((50, 16, 256), np.float16)
+        told, batch = recall.Recall(model, features), packing.collate(packs)
+        if sight == "symbols":
+            learner, words = symbols, torch.ones(4, 16, 5)
+            images = symbols(model.get_input_embeddings().weight, words, torch.zeros(4, 16, 2), noise=0.3)
+        else:
+            learner = model.model.multi_modal_projector
+            images = learner(torch.as_tensor(features[:4].astype(np.float32)))
+        loss = functional.cross_entropy(model.lm_head(packing.read(model, batch, images)), batch.target)
+        (loss + told.linear(told._states).square().mean()).backward()
+        movers = learn.optimizers(
+            learn.Phase("trial", steps=1, lessons=()),
+            model.model.language_model,
+            [*learner.parameters(), *told.parameters()],
+        )
+        for mover, _ in movers.values():
+            mover.step()
+    weights = [p for module in (model, symbols, told) for p in module.parameters()]
+    made = [batch.ids, batch.position, batch.target, batch.owner, batch.back]
+    made += [t for lot in batch.lots for t in (lot.asks, lot.reads, lot.mask)]
+    made += [weight.grad for weight in weights if weight.grad is not None]
+    made += [t for mover, _ in movers.values() for state in mover.state.values() for t in state.values() if t.ndim]
+    assert {t.device.type for t in (*weights, *made)} == {"meta"}
